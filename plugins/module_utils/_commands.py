@@ -1,0 +1,167 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Building the commands that are run, and reading what they print. Nothing is run here."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+# A driver without a wheel for the newest release is better taken from an older wheel than built without a compiler.
+PIP_ENVIRONMENT = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PREFER_BINARY": "1"}
+# uv, which newer pipx prefers when it is there, ignores PIP_* and pip.conf, a private CA included.
+_PIPX_ENVIRONMENT = {**PIP_ENVIRONMENT, "PIPX_DEFAULT_BACKEND": "pip", "USE_EMOJI": "0"}
+APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive"}
+
+_UNIT_PROPERTIES = (
+    "NeedDaemonReload",
+    "FragmentPath",
+    "ActiveState",
+    "UnitFileState",
+    "ExecMainStartTimestampMonotonic",
+)
+# What each extra is for, as the module that Python must be able to import.
+_EXTRA_IMPORTS = {
+    "aws": "boto3",
+    "consul": "patroni.dcs.consul",
+    "etcd": "patroni.dcs.etcd",
+    "etcd3": "patroni.dcs.etcd3",
+    "exhibitor": "patroni.dcs.exhibitor",
+    "jsonlogger": "pythonjsonlogger",
+    "kubernetes": "patroni.dcs.kubernetes",
+    "psycopg2": "psycopg2",
+    "psycopg2-binary": "psycopg2",
+    "psycopg3": "psycopg",
+    "raft": "patroni.dcs.raft",
+    "systemd": "systemd.daemon",
+    "zookeeper": "patroni.dcs.zookeeper",
+}
+
+# As apt, dnf, pip and pipx word them. A certificate that is not trusted does not become so by waiting.
+_LOCKED = re.compile(
+    r"could not get lock|unable to lock|unable to acquire the dpkg|is another process using it"
+    r"|failed to obtain .*lock|waiting for process with pid|another app is currently holding",
+    re.IGNORECASE,
+)
+_FINAL = re.compile(
+    r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|No space left on device|Read-only file system"
+)
+_TRANSIENT = re.compile(
+    r"temporary failure (in name resolution|resolving)|could not resolve|name or service not known"
+    r"|failed to establish a new connection|connection (broken|refused|reset|timed out|failed|aborted)"
+    r"|could not connect|unable to connect|network is unreachable|no route to host|remote end closed"
+    r"|read timed out|timed out|timeout was reached|incompleteread|incomplete read|hash sum mismatch"
+    r"|(50[0234]|429) (server|client) error|HTTP error (50[0234]|429)|\b(50[0234]|429)\s+(bad|service|gateway|too many)"
+    r"|cannot download|failed to download|failed to fetch",
+    re.IGNORECASE,
+)
+_STALE_LISTS = re.compile(r"^E: Failed to fetch .*\b404\b", re.MULTILINE)
+
+
+def show_unit(name: str) -> list[str]:
+    return ["systemctl", "show", f"--property={','.join(_UNIT_PROPERTIES)}", name]
+
+
+def daemon_reload() -> list[str]:
+    return ["systemctl", "daemon-reload"]
+
+
+def apt_show(package: str) -> list[str]:
+    return ["apt-cache", "show", "--no-all-versions", package]
+
+
+def apt_update() -> list[str]:
+    return ["apt-get", "update"]
+
+
+def apt_install(packages: t.Sequence[str], lock_timeout: int) -> list[str]:
+    return [
+        "apt-get",
+        "install",
+        "--yes",
+        "--no-install-recommends",
+        "-o",
+        f"DPkg::Lock::Timeout={lock_timeout}",
+        *packages,
+    ]
+
+
+def dnf_install(packages: t.Sequence[str]) -> list[str]:
+    """Without exit_on_lock dnf waits for another one for as long as that takes."""
+    return [
+        "dnf",
+        "--assumeyes",
+        "--setopt=install_weak_deps=False",
+        "--setopt=exit_on_lock=True",
+        "install",
+        *packages,
+    ]
+
+
+def pip_install(pip: str, requirement: str) -> list[str]:
+    return [pip, "install", requirement]
+
+
+def pip_index_versions(environment: str) -> list[str]:
+    return [f"{environment}/bin/python", "-m", "pip", "index", "versions", "patroni"]
+
+
+def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
+    chosen = ["--python", python] if python else []
+    return [pipx, "install", *chosen, requirement]
+
+
+def pipx_environment(pipx_home: str, staging: str) -> dict[str, str]:
+    """Set one layout on every pipx; executables and man pages go to a folder that is thrown away."""
+    return {
+        **_PIPX_ENVIRONMENT,
+        "PIPX_HOME": pipx_home,
+        "PIPX_BIN_DIR": f"{staging}/bin",
+        "PIPX_MAN_DIR": f"{staging}/man",
+    }
+
+
+def checks(environment: str, extras: t.Sequence[str]) -> list[list[str]]:
+    """Ask a new environment to prove that it works: daemon, control utility, and what the extras are for."""
+    modules = list(dict.fromkeys(_EXTRA_IMPORTS[extra] for extra in extras if extra in _EXTRA_IMPORTS))
+    imported = [f"{environment}/bin/python", "-c", f"import {', '.join(modules)}"]
+    return [
+        [f"{environment}/bin/patroni", "--version"],
+        [f"{environment}/bin/patronictl", "version"],
+        *([imported] if modules else []),
+    ]
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """Read what C(systemctl show) prints."""
+    return {name: value for name, _sign, value in (line.partition("=") for line in text.splitlines())}
+
+
+def parse_newest(text: str) -> str | None:
+    """Read the first version that C(pip index versions patroni) lists; it lists the newest first."""
+    matched = re.search(r"Available versions:\s*([^\s,]+)", text)
+    return matched.group(1) if matched else None
+
+
+def parse_offered(text: str) -> tuple[str, ...]:
+    """Read the versions that pip names when it does not find the one that was asked for."""
+    matched = re.findall(r"\(from versions: ([^)]*)\)", text)
+    names = matched[-1].split(", ") if matched else []
+    return tuple(name for name in names if name != "none")
+
+
+def is_locked(output: str) -> bool:
+    """Whether a package manager gave up because another one works at the moment."""
+    return bool(_LOCKED.search(output))
+
+
+def is_transient(output: str) -> bool:
+    """Whether a download failed for a reason that passes by itself."""
+    return bool(_TRANSIENT.search(output)) and not _FINAL.search(output)
+
+
+def lists_are_stale(output: str) -> bool:
+    """Whether apt wanted a file that the mirror no longer has."""
+    return bool(_STALE_LISTS.search(output))

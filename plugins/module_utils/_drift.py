@@ -1,0 +1,77 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where what was observed falls short of what is desired: pure judgements that the probe and the plan share."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired, Environment, Observed
+
+
+# What an installation cannot do without.
+ESSENTIAL = ("patroni", "patronictl")
+
+
+def same_version(left: str, right: str) -> bool:
+    """Whether two PEP 440 versions are equal: 4.1 and 4.1.0 are."""
+    return _normalized(left) == _normalized(right)
+
+
+def _normalized(version: str) -> tuple[str, str]:
+    matched = re.match(r"v?(?:0!)?([\d.]*\d)(.*)", version.lower())
+    if matched is None:
+        return version, ""
+    return re.sub(r"(\.0+)+$", "", matched.group(1)), re.sub(r"[-_.]", "", matched.group(2))
+
+
+def environment_drift(
+    desired: Desired, environment: Environment | None, *, newest: str | None = None, python: str | None = None
+) -> str | None:
+    """Say why an environment has to be built; None where this one does.
+
+    Args:
+        newest: the newest version that the index offers, where that is what is desired.
+        python: the desired interpreter, links resolved; None where any will do.
+    """
+    if environment is None:
+        return "there is none"
+    if environment.problem:
+        return environment.problem
+    version = environment.version or ""
+    if desired.version and not same_version(desired.version, version):
+        return f"its version is {version}"
+    if newest and not same_version(newest, version):
+        return f"its version is {version} and the newest is {newest}"
+    if environment.missing:
+        return f"it lacks the extras {', '.join(environment.missing)}"
+    if python and python != environment.python:
+        return f"its interpreter is {environment.python}"
+    return None
+
+
+def current_environment(observed: Observed) -> Environment | None:
+    """The environment to judge: one that an interrupted run had moved aside counts, unless another runs."""
+    environment = observed.environment
+    if observed.interrupted and (environment is None or environment.problem):
+        return observed.interrupted
+    return environment
+
+
+def unexposed(observed: Observed, environment: Environment) -> tuple[str, ...]:
+    """Name the executables of the environment that C(bin_dir) does not lead to.
+
+    A file of someone else's under the name of a lesser executable is left alone, as pipx does.
+    """
+    names = []
+    for name in environment.executables:
+        state = observed.executables.get(name)
+        if state is not None and state.kind != "link" and name not in ESSENTIAL:
+            continue
+        if state is None or state.target != f"{environment.path}/bin/{name}":
+            names.append(name)
+    return tuple(names)

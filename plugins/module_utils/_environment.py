@@ -1,0 +1,196 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Telling from an environment's files alone what it holds and whether it runs: no process is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import typing as t
+
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
+from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, read_text
+from ansible_collections.pgedge.platform.plugins.module_utils._model import Environment
+
+# The account can write anything into its files; only what looks like a version or a name goes into a requirement.
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
+
+
+class _Broken(Exception):
+    """The environment does not run, and this is why."""
+
+
+def read_environment(path: str, extras: t.Sequence[str], *, at: str | None = None) -> Environment:
+    """Read the environment at a path.
+
+    Args:
+        extras: the desired extras, to be looked for.
+        at: where the environment belongs, if it was moved aside; its scripts name that place.
+    """
+    recorded = _read_record(path)
+    main = recorded.get("main_package", {})
+    version = main.get("package_version")
+    python = _interpreter(path)
+    missing: tuple[str, ...] = ()
+    executables: tuple[str, ...] = ()
+    problem = None
+    try:
+        packages = _site_packages(path, python)
+        info = _distribution(packages, "patroni")
+        version = info.rpartition("/patroni-")[2][: -len(".dist-info")]
+        executables = _executables(info)
+        missing = _missing_extras(packages, info, extras)
+        _check_files(packages)
+        _check_scripts(path, at or path)
+    except _Broken as broken:
+        problem = str(broken)
+    return Environment(
+        path=at or path,
+        version=version if _PLAIN.fullmatch(str(version)) else None,
+        extras=_recorded_extras(main),
+        missing=missing,
+        python=python,
+        problem=problem,
+        executables=executables,
+        changed_at=_changed_at(path),
+    )
+
+
+def shared_libraries_problem(path: str) -> str | None:
+    """Say what is wrong with the environment that pipx shares among its own, which holds their pip.
+
+    pipx itself takes one that an interrupted run left half-made for a whole one, and then fails every time.
+    """
+    if not os.path.lexists(path):
+        return None
+    try:
+        packages = _site_packages(path, _interpreter(path))
+        _distribution(packages, "pip")
+        _check_files(packages)
+    except _Broken as broken:
+        return str(broken)
+    return None
+
+
+def _read_record(path: str) -> dict[str, t.Any]:
+    """Read what pipx wrote down. It is a help, not a need: its form differs from pipx to pipx."""
+    try:
+        record = json.loads(read_text(f"{path}/pipx_metadata.json") or "")
+        return record if isinstance(record.get("main_package"), dict) else {}
+    except (ValueError, AttributeError):
+        return {}
+
+
+def _recorded_extras(main: dict[str, t.Any]) -> tuple[str, ...]:
+    matched = re.search(r"\[([^\]]*)\]", str(main.get("package_or_url") or ""))
+    names = matched.group(1).split(",") if matched else []
+    return tuple(name.strip() for name in names if _PLAIN.fullmatch(name.strip()))
+
+
+def _changed_at(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _interpreter(path: str) -> str | None:
+    python = os.path.realpath(f"{path}/bin/python")
+    return python if is_executable(python) else None
+
+
+def _site_packages(path: str, python: str | None) -> str:
+    if python is None:
+        raise _Broken(f"its interpreter {path}/bin/python is gone")
+    try:
+        found = [name for name in os.listdir(f"{path}/lib") if re.match(r"python3\.\d+$", name)]
+    except OSError:
+        found = []
+    # After an upgrade of the system /usr/bin/python3 may be another Python, which does not look in the old folder.
+    named = re.search(r"python(3\.\d+)$", python)
+    expected = f"python{named.group(1)}" if named else (found or ["python3"])[0]
+    if expected not in found:
+        raise _Broken(f"its packages are not those of its interpreter {python}")
+    return f"{path}/lib/{expected}/site-packages"
+
+
+def _distribution(packages: str, name: str) -> str:
+    found = [entry for entry in _distributions(packages) if entry.partition("-")[0] == name]
+    if len(found) != 1:
+        raise _Broken(f"it holds no complete {name}")
+    return f"{packages}/{found[0]}"
+
+
+def _distributions(packages: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(packages) if name.endswith(".dist-info")]
+    except OSError as error:
+        raise _Broken(f"{packages} cannot be read") from error
+
+
+def _executables(info: str) -> tuple[str, ...]:
+    """Name the console scripts, per the entry points specification."""
+    section = ""
+    names = []
+    for line in (read_text(f"{info}/entry_points.txt") or "").splitlines():
+        if line.startswith("["):
+            section = line.strip()
+        elif section == "[console_scripts]" and "=" in line:
+            names.append(line.partition("=")[0].strip())
+    return tuple(dict.fromkeys((*ESSENTIAL, *names)))
+
+
+def _missing_extras(packages: str, info: str, extras: t.Sequence[str]) -> tuple[str, ...]:
+    """Name the extras of which a required distribution is not there.
+
+    A requirement with a further condition (of the Python version, say) is left to pip: judging it takes more than
+    reading, and Patroni has none where it matters.
+    """
+    headers = (read_text(f"{info}/METADATA") or "").partition("\n\n")[0]
+    present = {_normalized(name.partition("-")[0]) for name in _distributions(packages)}
+    missing: list[str] = []
+    for line in headers.splitlines():
+        matched = re.match(r"Requires-Dist:\s*([\w.-]+)[^;]*;\s*extra\s*==\s*['\"]([\w.-]+)['\"]\s*$", line)
+        if matched is None or _normalized(matched.group(1)) in present:
+            continue
+        missing.extend(extra for extra in extras if _normalized(extra) == _normalized(matched.group(2)))
+    return tuple(dict.fromkeys(missing))
+
+
+def _normalized(name: str) -> str:
+    """Compare names as PEP 503 and PEP 685 ask."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _check_files(packages: str) -> None:
+    """Look for files that were installed and are gone, or were emptied by a power loss.
+
+    An edited file is not damage: somebody may have patched it. Compiled files are made again by Python.
+    """
+    for name in _distributions(packages):
+        for line in (read_text(f"{packages}/{name}/RECORD") or "").splitlines():
+            file, _hash, size = [*line.rsplit(",", 2), "", ""][:3]
+            file = file.strip('"')
+            if not file or file.endswith(".pyc") or "__pycache__" in file:
+                continue
+            try:
+                emptied = os.stat(os.path.join(packages, file)).st_size == 0 and size not in ("", "0")
+            except OSError as error:
+                raise _Broken(f"its file {os.path.normpath(os.path.join(packages, file))} is gone") from error
+            if emptied:
+                raise _Broken(f"its file {os.path.normpath(os.path.join(packages, file))} is empty")
+
+
+def _check_scripts(path: str, at: str) -> None:
+    for name in ESSENTIAL:
+        script = f"{path}/bin/{name}"
+        if not is_executable(script):
+            raise _Broken(f"its executable {script} is gone")
+        first = (read_text(script) or "").partition("\n")[0]
+        interpreter = first[2:].strip()
+        # A path that is too long for a first line is wrapped in /bin/sh; that form is taken on trust.
+        if not first.startswith("#!") or (interpreter != "/bin/sh" and not interpreter.startswith(f"{at}/bin/python")):
+            raise _Broken(f"its executable {script} names the interpreter {interpreter}")

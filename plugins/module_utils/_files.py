@@ -1,0 +1,168 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looking at files and changing them, with whatever identity the process has at that moment.
+
+Nothing here follows a link in the last component of a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import stat
+import typing as t
+
+from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState
+
+_READ_LIMIT = 4 * 1024 * 1024
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def look(path: str, *, content: bool = False) -> PathState:
+    """Describe what lies at a path, with its text if that is asked for and it is a file."""
+    try:
+        found = os.lstat(path)
+        target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else None
+    except OSError:
+        return PathState()
+    kinds = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
+    kind = next((name for test, name in kinds if test(found.st_mode)), "other")
+    text = read_text(path) if content and kind == "file" else None
+    return PathState(kind, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), text, target, found.st_mtime)
+
+
+def read_text(path: str) -> str | None:
+    """Read a regular file of a sane size; None for anything else, so that a planted pipe cannot hold up the run."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _READ_LIMIT:
+            return None
+        return stream.read(_READ_LIMIT).decode("utf-8", "surrogateescape")
+
+
+def is_executable(path: str) -> bool:
+    """Whether the present identity may execute the file that a path leads to."""
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def make_directory(path: str, uid: int, gid: int, mode: int) -> None:
+    """Create one directory; nobody else can enter it before its owner and mode are right."""
+    os.mkdir(path, 0o700)
+    set_attributes(path, uid, gid, mode)
+
+
+def set_attributes(path: str, uid: int, gid: int, mode: int) -> None:
+    """Give a directory its owner, group and mode, through a descriptor that no link can redirect."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if (found.st_uid, found.st_gid) != (uid, gid):
+            os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(
+    path: str,
+    text: str,
+    uid: int,
+    gid: int,
+    mode: int,
+    *,
+    changed_at: float | None = None,
+    label: t.Callable[[str], object] | None = None,
+) -> None:
+    """Put a new file in the place of a path, complete or not at all.
+
+    The file is a new one: a descriptor or hard link that somebody kept to the old one leads nowhere.
+
+    Args:
+        changed_at: the modification time to give it, in seconds since the epoch; by default the present.
+        label: called with the temporary path to give it the security context that the final one shall have.
+    """
+    folder, _slash, name = path.rpartition("/")
+    temporary = f"{folder}/.{name}.new"
+    remove_file(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text.encode("utf-8", "surrogateescape"))
+            os.fchown(stream.fileno(), uid, gid)
+            os.fchmod(stream.fileno(), mode)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if changed_at is not None:
+            os.utime(temporary, (changed_at, changed_at))
+        if label is not None:
+            label(temporary)
+        os.rename(temporary, path)
+    except BaseException:
+        remove_file(temporary)
+        raise
+    sync_directory(folder)
+
+
+def replace_link(path: str, target: str) -> None:
+    """Point a link somewhere else, without a moment in which it is not there."""
+    folder, _slash, name = path.rpartition("/")
+    temporary = f"{folder}/.{name}.new"
+    remove_file(temporary)
+    os.symlink(target, temporary)
+    os.rename(temporary, path)
+
+
+def remove_file(path: str) -> None:
+    """Remove a file or a link; that it is gone already is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder with all that is in it, or a link or file in its place; that it is gone already is fine."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        remove_file(path)
+
+
+def exchange(left: str, right: str) -> None:
+    """Swap two paths in one operation, or, where only the left one exists, move it to the right.
+
+    On a filesystem that cannot swap (renameat2(2) names EINVAL), three renames do it, with the right path
+    away for the time between two of them.
+    """
+    if not os.path.lexists(right):
+        os.rename(left, right)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "renameat2"):
+        paths = (os.fsencode(left), os.fsencode(right))
+        if libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(code, os.strerror(code), left)
+    aside = f"{left}.old"
+    os.rename(right, aside)
+    os.rename(left, right)
+    os.rename(aside, left)
+
+
+def sync_directory(path: str) -> None:
+    """Make renames in a folder outlast a power loss."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,173 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one door to the machine: the only caller of run_command, and the only place that switches identity."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+import typing as t
+
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Completed
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+# Of the caller's session or of another Python: pipx and pip would follow them to the wrong place.
+_LEAKS = ("XDG_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIPX_GLOBAL_", "PIPX_SHARED_LIBS")
+_POLL_SECONDS = 1.0
+_NOT_STARTED = 127
+_SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
+class Host:
+    """The machine that the module runs on.
+
+    Attributes:
+        root: the module runs with root's power and can become the account.
+    """
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+        self.root = os.geteuid() == 0
+        self._lock: int | None = None
+        os.umask(0o022)
+        for name in list(os.environ):
+            if name.startswith(_LEAKS):
+                del os.environ[name]
+
+    def warn(self, message: str) -> None:
+        self._module.warn(message)
+
+    def run(
+        self, argv: t.Sequence[str], *, account: Account | None = None, environment: t.Mapping[str, str] | None = None
+    ) -> Completed:
+        """Run a command to its end, as the present identity or as an account, without a shell.
+
+        A command that cannot be started ends with code 127, as it would in a shell.
+        """
+        extra = {"LC_ALL": "C.UTF-8", **(environment or {})}
+        command = list(argv)
+        cwd = "/"
+        if account is not None:
+            extra.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
+            cwd = account.home
+            if self._must_switch(account):
+                command = [
+                    self.require("setpriv", "util-linux"),
+                    f"--reuid={account.uid}",
+                    f"--regid={account.gid}",
+                    "--init-groups",
+                    "--",
+                    *command,
+                ]
+        try:
+            rc, out, err = self._module.run_command(
+                command,
+                environ_update=extra,
+                cwd=cwd,
+                umask=0o022,
+                expand_user_and_vars=False,
+                handle_exceptions=False,
+                pass_fds=None if self._lock is None else (self._lock,),
+            )
+        except OSError as error:
+            rc, out, err = _NOT_STARTED, "", str(error)
+        return Completed(os.path.basename(argv[0]), tuple(command), rc, out, err)
+
+    @contextlib.contextmanager
+    def identity(self, account: Account) -> t.Iterator[None]:
+        """Do file work as the account: the kernel then refuses what the account could not do by itself."""
+        if not self._must_switch(account):
+            yield
+            return
+        groups, gid = os.getgroups(), os.getgid()
+        os.setgroups(os.getgrouplist(account.name, account.gid))
+        # The real ids too: access(2) judges by them, and before glibc 2.33 nothing else does.
+        os.setresgid(account.gid, account.gid, gid)
+        os.setresuid(account.uid, account.uid, 0)
+        try:
+            yield
+        finally:
+            os.setresuid(0, 0, 0)
+            os.setresgid(gid, gid, gid)
+            os.setgroups(groups)
+
+    def acting(self, account: Account, as_account: bool) -> t.ContextManager[None]:
+        """The account's identity, or the present one."""
+        return self.identity(account) if as_account else contextlib.nullcontext()
+
+    def _must_switch(self, account: Account) -> bool:
+        return self.root and account.uid != 0 and not account.assumed
+
+    @contextlib.contextmanager
+    def lock(self, account: Account, timeout: int) -> t.Iterator[None]:
+        """Hold the lock that two runs for the same account share: on its home, so that no file is left behind.
+
+        Commands inherit it. When this process is killed, what it started may still be at work, and the next run waits.
+
+        Raises:
+            PatroniInstallError: another run holds it for longer than timeout, in seconds.
+        """
+        descriptor = os.open(account.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if not self._wait_until(lambda: _try_lock(descriptor), timeout):
+                raise PatroniInstallError(
+                    f"another run has been installing Patroni for {account.name} for more than {timeout} seconds; "
+                    "wait for it to end, or raise lock_timeout"
+                )
+            self._lock = descriptor
+            yield
+        finally:
+            self._lock = None
+            os.close(descriptor)
+
+    @staticmethod
+    def _wait_until(condition: t.Callable[[], bool], timeout: int) -> bool:
+        """Ask again and again until a condition holds; False when timeout seconds have passed."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    @staticmethod
+    def find(name: str, *folders: str) -> str | None:
+        """Find an executable by the caller's PATH, the usual folders (sudo's secure_path lacks some) and more."""
+        path = (*os.environ.get("PATH", "").split(os.pathsep), *_SYSTEM_PATH, *folders)
+        for folder in dict.fromkeys(path):
+            candidate = os.path.join(folder, name)
+            if folder.startswith("/") and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+                return candidate
+        return None
+
+    def require(self, name: str, package: str) -> str:
+        """Find an executable that the system must have.
+
+        Raises:
+            PatroniInstallError: it is not there.
+        """
+        found = self.find(name)
+        if found is None:
+            raise PatroniInstallError(f"{name} was not found; it belongs to the package {package}, install that")
+        return found
+
+    def label(self, path: str, final: str) -> None:
+        """Give a file the SELinux context that its final path shall have; nothing where SELinux is off."""
+        if self._module.selinux_enabled():
+            context = self._module.selinux_default_context(final)
+            self._module.set_context_if_different(path, context, False)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,406 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plain data that flows through the module: what is desired, what is observed, and the steps between.
+
+Nothing here touches a machine. Paths are absolute, owners are numeric, modes are permission bits.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+ENVIRONMENT_MODE = 0o755
+CONFIG_DIR_MODE = 0o700
+UNIT_MODE = 0o644
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account that owns and runs Patroni, with the group of its service.
+
+    Attributes:
+        assumed: the account does not exist yet; check mode goes on with the family's usual home.
+    """
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    group: str
+    group_gid: int
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The state that the host shall be in, every default filled in.
+
+    Attributes:
+        pipx_home: with links resolved, as pipx writes it into what it makes.
+        legacy_environment: where pipx before 1.3 puts the environment when left to itself.
+    """
+
+    state: str
+    family: str
+    distribution: str
+    account: Account
+    extras: tuple[str, ...]
+    bin_dir: str
+    pipx_home: str
+    config_dir: str
+    config_path: str
+    unit_path: str
+    unit_uid: int
+    unit_gid: int
+    legacy_environment: str
+    version: str | None = None
+    python: str | None = None
+    pipx_executable: str | None = None
+    pipx_version: str | None = None
+    force: bool = False
+
+    @property
+    def environment(self) -> str:
+        """Where the environment lies, whatever this pipx's own default is."""
+        return f"{self.pipx_home}/venvs/patroni"
+
+    @property
+    def staging(self) -> str:
+        """The folder in which an environment is built beside the one in use; gone after every run."""
+        return f"{self.pipx_home}/.patroni_install"
+
+    @property
+    def shared_libraries(self) -> str:
+        """Where pipx keeps the pip of all its environments."""
+        return f"{self.pipx_home}/shared"
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The places of an environment that belongs to this installation, the desired one first."""
+        return tuple(dict.fromkeys((self.environment, self.legacy_environment)))
+
+    @property
+    def unit_name(self) -> str:
+        return self.unit_path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to bear with what passes by itself. Times are in seconds."""
+
+    lock_timeout: int = 300
+    retries: int = 5
+    retry_delay: int = 20
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that has ended.
+
+    Attributes:
+        program: the name of what was run, without what switched the account for it.
+        argv: all that was run.
+    """
+
+    program: str
+    argv: tuple[str, ...]
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return f"{self.stdout}\n{self.stderr}"
+
+
+@dataclass(frozen=True)
+class PathState:
+    """What lies at a path; links are not followed.
+
+    Attributes:
+        kind: one of missing, file, directory, link, other.
+        text: the content, of a file whose content was asked for.
+        target: where a link leads, as it is written in the link.
+        changed_at: when the content changed last, in seconds since the epoch.
+    """
+
+    kind: str = "missing"
+    uid: int = -1
+    gid: int = -1
+    mode: int = 0
+    text: str | None = None
+    target: str | None = None
+    changed_at: float = 0.0
+
+    @property
+    def exists(self) -> bool:
+        return self.kind != "missing"
+
+    def has(self, uid: int, gid: int, mode: int) -> bool:
+        """Whether owner, group and permission bits are these."""
+        return (self.uid, self.gid, self.mode) == (uid, gid, mode)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory that is needed, and what of the way to it is missing.
+
+    Attributes:
+        missing: the components to be created, outermost first.
+        account_controls: the account can write to a folder on the way, so that only its own identity is safe there.
+        writable: whoever acts there (see above) may create entries in the innermost folder that exists.
+    """
+
+    path: str
+    state: PathState
+    missing: tuple[str, ...] = ()
+    account_controls: bool = False
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python environment that holds, or should hold, a Patroni; read from its files alone.
+
+    Attributes:
+        version: Patroni's version; None when it cannot be told.
+        extras: the extras that pipx recorded.
+        missing: the desired extras of which a distribution is not there.
+        python: the interpreter, links resolved; None when it is gone.
+        problem: why it does not run; None when it does.
+        executables: the names of the executables that Patroni brings.
+        changed_at: when it was put in place, in seconds since the epoch.
+    """
+
+    path: str
+    version: str | None = None
+    extras: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    python: str | None = None
+    problem: str | None = None
+    executables: tuple[str, ...] = ()
+    changed_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pipx:
+    """A pipx that the account can run."""
+
+    path: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What building an environment can count on. Looked at only when one has to be built.
+
+    Attributes:
+        pip: the pip3 of the system.
+        package_known: the package manager knows of a package for pipx.
+        namespaces: a private mount namespace is permitted.
+        shared_damaged: the environment that pipx shares among its own is there, but not whole.
+    """
+
+    pipx: Pipx | None = None
+    pip: str | None = None
+    package_known: bool = True
+    namespaces: bool = False
+    shared_damaged: bool = False
+
+
+@dataclass(frozen=True)
+class Service:
+    """What systemd knows of the unit; the default is what a host without a running systemd knows."""
+
+    managed: bool = False
+    needs_reload: bool = False
+    active: bool = False
+    enabled: bool = False
+    started_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The state that the host is in."""
+
+    root: bool
+    environment: Environment | None
+    executables: t.Mapping[str, PathState]
+    bin_dir: Place
+    pipx_home: Place
+    config_dir: Place
+    unit_dir: Place
+    unit: PathState
+    service: Service = field(default_factory=Service)
+    tools: Tools | None = None
+    staging: bool = False
+    interrupted: Environment | None = None
+    superseded: tuple[str, ...] = ()
+    newest: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change to the host, as data. The subclasses say which."""
+
+    action: t.ClassVar[str]
+
+    @property
+    def target(self) -> str:
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, str]:
+        return {"action": self.action, "target": self.target}
+
+
+@dataclass(frozen=True)
+class _PathStep(Step):
+    path: str
+
+    @property
+    def target(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True)
+class RefreshPackageLists(Step):
+    action = "refresh_package_lists"
+
+    @property
+    def target(self) -> str:
+        return "apt"
+
+
+@dataclass(frozen=True)
+class InstallPackages(Step):
+    action = "install_packages"
+    names: tuple[str, ...]
+
+    @property
+    def target(self) -> str:
+        return " ".join(self.names)
+
+
+@dataclass(frozen=True)
+class InstallPipx(Step):
+    """Install pipx with pip, as root, for every account to use."""
+
+    action = "install_pipx"
+    requirement: str
+
+    @property
+    def target(self) -> str:
+        return self.requirement
+
+
+@dataclass(frozen=True)
+class CreateDirectory(_PathStep):
+    action = "create_directory"
+    uid: int
+    gid: int
+    mode: int
+    as_account: bool
+
+
+@dataclass(frozen=True)
+class SetAttributes(_PathStep):
+    action = "set_attributes"
+    uid: int
+    gid: int
+    mode: int
+    as_account: bool
+
+
+@dataclass(frozen=True)
+class RemoveDirectory(_PathStep):
+    """Remove a folder of the account's, with the account's identity."""
+
+    action = "remove_directory"
+
+
+@dataclass(frozen=True)
+class RestoreEnvironment(_PathStep):
+    """Put back the environment that an interrupted run had moved aside."""
+
+    action = "restore_environment"
+
+
+@dataclass(frozen=True)
+class BuildEnvironment(Step):
+    """Build and check a new environment beside the one in use."""
+
+    action = "build_environment"
+    requirement: str
+    extras: tuple[str, ...]
+    python: str | None
+
+    @property
+    def target(self) -> str:
+        return self.requirement
+
+
+@dataclass(frozen=True)
+class ReplaceEnvironment(BuildEnvironment):
+    """Build and check a new environment in place, the one in use set aside meanwhile and restored on failure."""
+
+    action = "replace_environment"
+    bin_dir: str
+    as_account: bool
+
+
+@dataclass(frozen=True)
+class SwitchEnvironment(_PathStep):
+    """Exchange the environment in use for the one that was built, in one rename, and link its executables."""
+
+    action = "switch_environment"
+    bin_dir: str
+    as_account: bool
+
+
+@dataclass(frozen=True)
+class ExposeExecutables(_PathStep):
+    """Link the executables of the environment in use, and drop links to what it no longer has."""
+
+    action = "expose_executables"
+    environment: str
+    as_account: bool
+
+
+@dataclass(frozen=True)
+class RemoveExecutables(_PathStep):
+    action = "remove_executables"
+    names: tuple[str, ...]
+    as_account: bool
+
+
+@dataclass(frozen=True)
+class WriteUnit(_PathStep):
+    """Put a new unit file in place.
+
+    Attributes:
+        changed_at: the time to keep, of a text that stays; None for a text that is new.
+    """
+
+    action = "write_unit"
+    text: str
+    uid: int
+    gid: int
+    mode: int
+    changed_at: float | None = None
+
+
+@dataclass(frozen=True)
+class RemoveUnit(_PathStep):
+    action = "remove_unit"
+
+
+@dataclass(frozen=True)
+class ReloadSystemd(Step):
+    action = "reload_systemd"
+
+    @property
+    def target(self) -> str:
+        return "systemd"

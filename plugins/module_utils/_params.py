@@ -1,0 +1,193 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the module's parameters to what is desired: defaults filled in, and bad input refused."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import typing as t
+
+from ansible.module_utils import distro
+
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Desired, Patience
+
+if t.TYPE_CHECKING:
+    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+
+# The names by which systems call themselves, in ID or ID_LIKE (os-release(5)).
+_FAMILIES = (("debian", {"debian"}), ("redhat", {"rhel", "fedora", "centos"}))
+_USUAL_HOMES = {"debian": "/var/lib/postgresql", "redhat": "/var/lib/pgsql"}
+# PEP 440, without what its comparison would ignore or what names no single release.
+_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?")
+# PEP 685.
+_EXTRA = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+Params = t.Mapping[str, t.Any]
+
+
+def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
+    """Build what is desired, or refuse it.
+
+    Raises:
+        PatroniInstallError: an option's value is not allowed, or the host lacks what another role provides.
+    """
+    family, distribution = _family(distro.id(), distro.like(), distro.name(pretty=True))
+    _check_words(params)
+    account = _account(params, family, host, check_mode=check_mode)
+    config_dir = _path(params, "config_dir", params["config_dir"])
+    home = account.home
+    with host.identity(account):
+        pipx_home = os.path.realpath(_path(params, "pipx_home", f"{home}/.local/share/pipx"))
+        legacy = os.path.realpath(f"{home}/.local/pipx")
+    return Desired(
+        state=params["state"],
+        family=family,
+        distribution=distribution,
+        account=account,
+        extras=tuple(dict.fromkeys(params["extras"])),
+        bin_dir=_path(params, "bin_dir", f"{home}/.local/bin"),
+        pipx_home=pipx_home,
+        config_dir=config_dir,
+        config_path=_config_path(params["config_file"], config_dir),
+        unit_path=_unit_path(params),
+        unit_uid=os.geteuid(),
+        unit_gid=os.getegid(),
+        legacy_environment=f"{legacy}/venvs/patroni",
+        version=params["version"],
+        python=params["python"],
+        pipx_executable=_path(params, "pipx_executable", None) if params["pipx_executable"] else None,
+        pipx_version=params["pipx_version"],
+        force=params["force"],
+    )
+
+
+def patience(params: Params) -> Patience:
+    """Build the limits of waiting.
+
+    Raises:
+        PatroniInstallError: one of them is negative.
+    """
+    names = ("lock_timeout", "retries", "retry_delay")
+    for name in names:
+        if params[name] < 0:
+            raise PatroniInstallError(f"{name}: {params[name]} is negative; 0 or more is needed")
+    return Patience(**{name: params[name] for name in names})
+
+
+def _family(identifier: str, like: str, pretty: str) -> tuple[str, str]:
+    """Tell the family of a distribution from what os-release says.
+
+    Raises:
+        PatroniInstallError: it belongs to neither family.
+    """
+    words = {identifier, *like.split()}
+    for family, names in _FAMILIES:
+        if words & names:
+            return family, pretty
+    raise PatroniInstallError(
+        f"{pretty or 'this system'} (ID={identifier or '?'}) belongs to no family that is known here; "
+        "the Debian family and the RHEL family are"
+    )
+
+
+def _check_words(params: Params) -> None:
+    for name in ("version", "pipx_version"):
+        value = params[name]
+        if value is not None and not _VERSION.fullmatch(value):
+            raise PatroniInstallError(f"{name}: {value!r} is no exact version; one as in PEP 440 is needed, say 4.1.5")
+    for extra in params["extras"]:
+        if not _EXTRA.fullmatch(extra):
+            raise PatroniInstallError(
+                f"extras: {extra!r} is no name of an extra; one as in PEP 508 is needed, say etcd"
+            )
+    if params["version"] and params["state"] != "present":
+        raise PatroniInstallError(f"version: it goes with state=present, not with state={params['state']}")
+
+
+def _path(params: Params, name: str, default: str | None) -> str:
+    """Read a path option; the result is absolute and has no superfluous slashes.
+
+    Raises:
+        PatroniInstallError: it is relative, climbs with "..", or holds a control character.
+    """
+    return _checked_path(name, params[name] if params[name] is not None else default)
+
+
+def _checked_path(name: str, value: str | None) -> str:
+    if not value or not value.startswith("/"):
+        raise PatroniInstallError(f"{name}: {value!r} is no absolute path; one that starts with / is needed")
+    if ".." in value.split("/"):
+        raise PatroniInstallError(f"{name}: {value!r} climbs with '..'; name the folder itself")
+    if not value.isprintable():
+        raise PatroniInstallError(f"{name}: {value!r} holds a character that cannot be printed; leave it out")
+    return "/" + os.path.normpath(value).strip("/")
+
+
+def _config_path(value: str, config_dir: str) -> str:
+    if "/" not in value and value not in ("", ".", ".."):
+        value = f"{config_dir}/{value}"
+    return _checked_path("config_file", value)
+
+
+def _unit_path(params: Params) -> str:
+    path = _path(params, "unit_path", None)
+    if not re.fullmatch(r"[A-Za-z0-9:_.\\-]+\.service", path.rpartition("/")[2]):
+        raise PatroniInstallError(f"unit_path: {path!r} does not end in the name of a unit, such as patroni.service")
+    return path
+
+
+def _account(params: Params, family: str, host: Host, *, check_mode: bool) -> Account:
+    """Look the account up.
+
+    Raises:
+        PatroniInstallError: it is missing, has no home, or cannot be become from here.
+    """
+    name = params["user"]
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        if not check_mode:
+            raise PatroniInstallError(
+                f"user: the account {name} does not exist; the role init_server creates it"
+            ) from None
+        return _assume_account(params, family, host)
+    if not host.root and found.pw_uid != os.geteuid():
+        raise PatroniInstallError(
+            f"installing Patroni for {name} needs root: run with become: true; "
+            "without root only the account that runs the module can be its user"
+        )
+    home = os.path.normpath(found.pw_dir)
+    if not os.path.isdir(home):
+        raise PatroniInstallError(
+            f"user: the home {found.pw_dir} of the account {name} does not exist; the role init_server creates it"
+        )
+    if found.pw_uid == 0:
+        host.warn(f"user: {name} is root, and Postgres does not run as root")
+    group, gid = _group(params["group"], found.pw_gid)
+    return Account(name, found.pw_uid, found.pw_gid, home, group, gid)
+
+
+def _group(name: str | None, primary: int) -> tuple[str, int]:
+    try:
+        found = grp.getgrnam(name) if name else grp.getgrgid(primary)
+    except KeyError:
+        raise PatroniInstallError(
+            f"group: the group {name or primary} does not exist; create it first, or name another"
+        ) from None
+    return found.gr_name, found.gr_gid
+
+
+def _assume_account(params: Params, family: str, host: Host) -> Account:
+    name = params["user"]
+    home = _USUAL_HOMES[family] if name == "postgres" else f"/home/{name}"
+    host.warn(
+        f"the account {name} does not exist yet; what follows assumes that the role init_server "
+        f"will have created it, with the home {home}"
+    )
+    return Account(name, -1, -1, home, params["group"] or name, -1, assumed=True)

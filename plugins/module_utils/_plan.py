@@ -1,0 +1,268 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what is desired and what is observed to the steps between. Pure: it neither looks nor acts.
+
+Check mode shows these steps, a real run carries the same ones out.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
+    ESSENTIAL,
+    current_environment,
+    unexposed,
+)
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+    CONFIG_DIR_MODE,
+    ENVIRONMENT_MODE,
+    UNIT_MODE,
+    BuildEnvironment,
+    CreateDirectory,
+    ExposeExecutables,
+    InstallPackages,
+    InstallPipx,
+    RefreshPackageLists,
+    ReloadSystemd,
+    RemoveDirectory,
+    RemoveExecutables,
+    RemoveUnit,
+    ReplaceEnvironment,
+    RestoreEnvironment,
+    SetAttributes,
+    SwitchEnvironment,
+    WriteUnit,
+)
+from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
+
+if t.TYPE_CHECKING:
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+        Account,
+        Desired,
+        Environment,
+        Observed,
+        Place,
+        Step,
+        Tools,
+    )
+
+
+def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+    """Name the steps that bring the host from observed to desired, in order; none where nothing is to be done.
+
+    Raises:
+        PatroniInstallError: something on the host stands against it; nothing has been changed.
+    """
+    _refuse_unsafe_unit(desired, observed)
+    if desired.state == "absent":
+        return tuple(_removal(desired, observed))
+    _refuse_obstacles(desired, observed)
+    return _without_repeated_folders(
+        desired.account,
+        (
+            *_environment_steps(desired, observed),
+            *_unit_steps(desired, observed),
+            *_config_steps(desired, observed),
+        ),
+    )
+
+
+def requirement(version: str | None, extras: tuple[str, ...]) -> str:
+    """Write what pipx installs as one PEP 508 requirement."""
+    listed = f"[{','.join(extras)}]" if extras else ""
+    pinned = f"=={version}" if version else ""
+    return f"patroni{listed}{pinned}"
+
+
+def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
+    environment = current_environment(observed)
+    if environment is not None and environment is observed.interrupted:
+        yield RestoreEnvironment(environment.path)
+    if observed.staging:
+        yield RemoveDirectory(desired.staging)
+
+    if observed.tools is not None:
+        yield from _prerequisites(desired, observed, observed.tools)
+        yield from _folders(desired, observed.pipx_home)
+        yield from _folders(desired, observed.bin_dir)
+        if observed.tools.shared_damaged:
+            yield RemoveDirectory(desired.shared_libraries)
+        yield from _build(desired, observed, environment)
+    elif environment is not None and unexposed(observed, environment):
+        _require_writable("bin_dir", observed.bin_dir, desired, observed)
+        yield from _folders(desired, observed.bin_dir)
+        yield ExposeExecutables(desired.bin_dir, environment.path, _account_acts(observed.bin_dir))
+
+    if observed.tools is not None or (environment and environment.path == desired.environment):
+        for path in observed.superseded:
+            yield RemoveDirectory(path)
+
+
+def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iterator[Step]:
+    if tools.pipx is not None:
+        return
+    if not observed.root:
+        raise PatroniInstallError(
+            "no pipx was found, and installing one needs root: run with become, "
+            "or name a pipx that this account can run in pipx_executable"
+        )
+    if desired.family == "debian":
+        if not tools.package_known:
+            yield RefreshPackageLists()
+        yield InstallPackages(("pipx",))
+        return
+    if tools.pip is None:
+        yield InstallPackages(("python3-pip",))
+    pinned = f"=={desired.pipx_version}" if desired.pipx_version else ""
+    yield InstallPipx(f"pipx{pinned}")
+
+
+def _build(desired: Desired, observed: Observed, environment: Environment | None) -> t.Iterator[Step]:
+    _require_writable("pipx_home", observed.pipx_home, desired, observed)
+    _require_writable("bin_dir", observed.bin_dir, desired, observed)
+    # A repair keeps the version and a change of version keeps the extras that were there: nobody asked to lose them.
+    kept = environment.version if environment and desired.state == "present" else None
+    recorded = environment.extras if environment else ()
+    extras = tuple(dict.fromkeys((*desired.extras, *recorded)))
+    wanted = requirement(desired.version or observed.newest or kept, extras)
+    if observed.tools is not None and observed.tools.namespaces:
+        yield BuildEnvironment(wanted, extras, desired.python)
+        yield SwitchEnvironment(desired.environment, desired.bin_dir, _account_acts(observed.bin_dir))
+    else:
+        yield ReplaceEnvironment(wanted, extras, desired.python, desired.bin_dir, _account_acts(observed.bin_dir))
+
+
+def _unit_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
+    yield from _folders(desired, observed.unit_dir, uid=desired.unit_uid, gid=desired.unit_gid)
+    text = render_unit(desired)
+    unit = observed.unit
+    # Only a new file is safe from a descriptor or a hard link that its former owner kept, so attributes that
+    # differ are a reason to write it again.
+    if unit.text != text or not unit.has(desired.unit_uid, desired.unit_gid, UNIT_MODE):
+        _require_writable("unit_path", observed.unit_dir, desired, observed)
+        kept = unit.changed_at if unit.text == text else None
+        yield WriteUnit(desired.unit_path, text, desired.unit_uid, desired.unit_gid, UNIT_MODE, kept)
+        if observed.service.managed:
+            yield ReloadSystemd()
+    elif observed.service.needs_reload:
+        yield ReloadSystemd()
+
+
+def _config_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
+    account = desired.account
+    place = observed.config_dir
+    if not place.state.exists:
+        _require_writable("config_dir", place, desired, observed)
+        yield from _folders(desired, place, gid=account.group_gid, mode=CONFIG_DIR_MODE)
+    elif not place.state.has(account.uid, account.group_gid, CONFIG_DIR_MODE):
+        # The folder itself may be the account's; what leads there decides whose hand is safe.
+        yield SetAttributes(place.path, account.uid, account.group_gid, CONFIG_DIR_MODE, place.account_controls)
+
+
+def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:
+    service = observed.service
+    if (service.active or service.enabled) and not desired.force:
+        found = " and ".join(
+            word for word, holds in (("active", service.active), ("enabled", service.enabled)) if holds
+        )
+        raise PatroniInstallError(
+            f"{desired.unit_name} is {found}; Patroni is removed only after "
+            f"'systemctl disable --now {desired.unit_name}', or with force: true"
+        )
+    if observed.staging:
+        yield RemoveDirectory(desired.staging)
+    linked = tuple(sorted(name for name, state in observed.executables.items() if _belongs(desired, state.target)))
+    if linked:
+        yield RemoveExecutables(desired.bin_dir, linked, _account_acts(observed.bin_dir))
+    for path in observed.superseded:
+        yield RemoveDirectory(path)
+    if observed.unit.kind == "file":
+        yield RemoveUnit(desired.unit_path)
+        if service.managed:
+            yield ReloadSystemd()
+    elif service.needs_reload:
+        yield ReloadSystemd()
+
+
+def _belongs(desired: Desired, target: str | None) -> bool:
+    folder = (target or "").rpartition("/")[0]
+    return folder in {f"{environment}/bin" for environment in desired.environments}
+
+
+def _account_acts(place: Place) -> bool:
+    """Whether entries of the folder are made with the account's identity: it can write there, or will own it."""
+    return place.account_controls or bool(place.missing)
+
+
+def _folders(
+    desired: Desired, place: Place, *, uid: int | None = None, gid: int | None = None, mode: int = ENVIRONMENT_MODE
+) -> t.Iterator[Step]:
+    """Create what is missing on the way to a folder: the last for its owner, those before it for whoever acts."""
+    account = desired.account
+    owner = (account.uid if uid is None else uid, account.gid if gid is None else gid)
+    on_the_way = (account.uid, account.gid) if place.account_controls else (desired.unit_uid, desired.unit_gid)
+    for path in place.missing:
+        last = path == place.path
+        yield CreateDirectory(
+            path, *(owner if last else on_the_way), mode if last else ENVIRONMENT_MODE, place.account_controls
+        )
+
+
+def _without_repeated_folders(account: Account, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Create each folder once, and what lies in a folder made for the account with the account's own hand."""
+    created: dict[str, CreateDirectory] = {}
+    kept: list[Step] = []
+    for step in steps:
+        if isinstance(step, CreateDirectory):
+            if step.path in created:
+                continue
+            parent = created.get(step.path.rpartition("/")[0])
+            if parent is not None and parent.uid == account.uid and not step.as_account:
+                step = replace(step, uid=account.uid, as_account=True)
+            created[step.path] = step
+        kept.append(step)
+    return tuple(kept)
+
+
+def _refuse_obstacles(desired: Desired, observed: Observed) -> None:
+    """Refuse what no step may do away with."""
+    for name in ESSENTIAL:
+        state = observed.executables.get(name)
+        if state is not None and state.kind != "link":
+            raise PatroniInstallError(
+                f"{desired.bin_dir}/{name} is a {state.kind} that pipx did not make; "
+                "remove it, or choose another bin_dir"
+            )
+    for option, path, state, wanted in (
+        ("config_dir", desired.config_dir, observed.config_dir.state, "directory"),
+        ("unit_path", desired.unit_path, observed.unit, "file"),
+    ):
+        if state.kind == "link":
+            raise PatroniInstallError(
+                f"{option} {path} is a link to {state.target}, and links are not followed here; "
+                f"remove it, or name the {wanted} that is meant"
+            )
+        if state.exists and state.kind != wanted:
+            raise PatroniInstallError(f"{option} {path} is a {state.kind} where a {wanted} is needed; remove it")
+
+
+def _refuse_unsafe_unit(desired: Desired, observed: Observed) -> None:
+    if observed.root and desired.account.uid != 0 and observed.unit_dir.account_controls:
+        raise PatroniInstallError(
+            f"unit_path {desired.unit_path} lies in a folder that {desired.account.name} can write to, and whoever "
+            "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system"
+        )
+
+
+def _require_writable(option: str, place: Place, desired: Desired, observed: Observed) -> None:
+    if place.writable:
+        return
+    remedy = "make it the account's" if observed.root else "run as root (become: true)"
+    raise PatroniInstallError(
+        f"{option}: {desired.account.name} cannot write to {place.path}; {remedy}, or choose another path"
+    )

@@ -1,0 +1,293 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looking at the host. Nothing here changes it, and what lies in the account's reach is read as the account."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+from dataclasses import replace
+
+from ansible_collections.pgedge.platform.plugins.module_utils import _commands
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
+    ESSENTIAL,
+    current_environment,
+    environment_drift,
+)
+from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
+    read_environment,
+    shared_libraries_problem,
+)
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, look
+from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+    Environment,
+    Observed,
+    PathState,
+    Pipx,
+    Place,
+    Service,
+    Tools,
+)
+from ansible_collections.pgedge.platform.plugins.module_utils._namespace import namespaces_permitted
+
+if t.TYPE_CHECKING:
+    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Desired
+
+# Where systemd looks for units, the earlier before the later (systemd.unit(5)).
+_UNIT_FOLDERS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+_APT_LISTS = "/var/lib/apt/lists"
+
+
+def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Observed:
+    """Observe all that the plan needs.
+
+    A process is started only for systemd's view of the unit and, where an environment must be built, for the tools.
+
+    Args:
+        known: an earlier observation of this run; the tools and the index are not asked again.
+    """
+    observed = _probe_files(desired, host)
+    observed = replace(observed, service=_probe_service(desired, host, observed.unit))
+    if desired.state == "absent":
+        return observed
+    if desired.state == "latest" and observed.environment is not None:
+        newest = known.newest if known else _newest(desired, host, observed.environment)
+        observed = replace(observed, newest=newest)
+    environment = current_environment(observed)
+    python = _resolve_python(desired, host)
+    if environment_drift(desired, environment, newest=observed.newest, python=python):
+        observed = replace(observed, tools=known.tools if known and known.tools else _probe_tools(desired, host))
+    return observed
+
+
+def _probe_files(desired: Desired, host: Host) -> Observed:
+    account = desired.account
+    unit_folder = desired.unit_path.rpartition("/")[0]
+    if account.assumed:
+        environments: tuple[Environment, ...] = ()
+        executables: dict[str, PathState] = {}
+        staging, interrupted = False, None
+    else:
+        with host.identity(account):
+            executables = _read_executables(desired.bin_dir)
+            environments = _read_environments(desired, executables)
+            staging = os.path.lexists(desired.staging)
+            interrupted = _read_interrupted(desired)
+    chosen = _choose(desired, environments)
+    return Observed(
+        root=host.root,
+        environment=chosen,
+        executables=executables,
+        bin_dir=_probe_place(desired.bin_dir, account, host),
+        pipx_home=_probe_place(f"{desired.pipx_home}/venvs", account, host, for_account=True),
+        config_dir=_probe_place(desired.config_dir, account, host),
+        unit_dir=_probe_place(unit_folder, account, host),
+        unit=look(desired.unit_path, content=True),
+        staging=staging,
+        interrupted=interrupted,
+        superseded=_superseded(desired, environments, chosen),
+    )
+
+
+def _read_executables(bin_dir: str) -> dict[str, PathState]:
+    """Describe the links in a folder, and Patroni's own names in any case; folders in targets are resolved."""
+    try:
+        names = os.listdir(bin_dir)
+    except OSError:
+        return {}
+    found = {}
+    for name in names:
+        state = look(f"{bin_dir}/{name}")
+        if state.kind == "link":
+            folder, _slash, last = os.path.join(bin_dir, state.target or "").rpartition("/")
+            found[name] = replace(state, target=f"{os.path.realpath(folder)}/{last}")
+        elif name in ESSENTIAL:
+            found[name] = state
+    return found
+
+
+def _read_environments(desired: Desired, executables: t.Mapping[str, PathState]) -> tuple[Environment, ...]:
+    """Read every environment that may be the one in use: where the link leads, and the usual places."""
+    target = executables["patroni"].target if "patroni" in executables else None
+    linked = target[: -len("/bin/patroni")] if target and target.endswith("/bin/patroni") else None
+    paths = dict.fromkeys(path for path in (linked, *desired.environments) if path)
+    return tuple(
+        read_environment(path, desired.extras) for path in paths if os.path.isdir(path) and not os.path.islink(path)
+    )
+
+
+def _read_interrupted(desired: Desired) -> Environment | None:
+    aside = f"{desired.staging}/previous"
+    if not os.path.isdir(aside):
+        return None
+    return read_environment(aside, desired.extras, at=desired.environment)
+
+
+def _choose(desired: Desired, environments: tuple[Environment, ...]) -> Environment | None:
+    """Choose the environment that is as desired, else one that runs, else any."""
+    fitting = [environment for environment in environments if environment_drift(desired, environment) is None]
+    running = [environment for environment in environments if environment.problem is None]
+    return next(iter((*fitting, *running, *environments)), None)
+
+
+def _superseded(desired: Desired, environments: tuple[Environment, ...], chosen: Environment | None) -> tuple[str, ...]:
+    """Name the environments of this installation that are in nobody's use once the desired one is."""
+    own = [environment.path for environment in environments if environment.path in desired.environments]
+    if desired.state == "absent":
+        return tuple(own)
+    return tuple(path for path in own if path != desired.environment)
+
+
+def _probe_place(path: str, account: Account, host: Host, *, for_account: bool = False) -> Place:
+    """Describe a folder and the way to it.
+
+    Args:
+        for_account: the account itself writes there, so that root's power does not count.
+    """
+    parts = path.split("/")
+    way = ["/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)]
+    if account.assumed:
+        controls = path.startswith(f"{account.home}/")
+        missing = tuple(
+            step for step in way if not os.path.isdir(step) and not f"{account.home}/".startswith(f"{step}/")
+        )
+        return Place(path, look(path), missing, controls)
+    existing = [step for step in way if os.path.isdir(step)]
+    innermost = existing[-1]
+    with host.identity(account):
+        controls = any(_may_write(step) for step in existing)
+        account_writes = _may_write(innermost)
+    missing = tuple(way[len(existing) :])
+    writable = account_writes or (
+        host.root and not controls and _may_write(innermost) and bool(missing or not for_account)
+    )
+    return Place(path, look(path), missing, controls, writable)
+
+
+def _may_write(path: str) -> bool:
+    return os.access(path, os.W_OK | os.X_OK)
+
+
+def _probe_service(desired: Desired, host: Host, unit: PathState) -> Service:
+    """Ask systemd about the unit: one query, and none where it does not run or does not look there."""
+    folder = desired.unit_path.rpartition("/")[0]
+    if folder not in _UNIT_FOLDERS or not os.path.isdir("/run/systemd/system"):
+        return Service()
+    completed = host.run(_commands.show_unit(desired.unit_name))
+    if completed.rc != 0:
+        return Service(managed=True)
+    shown = _commands.parse_properties(completed.stdout)
+    return Service(
+        managed=True,
+        needs_reload=_needs_reload(shown, desired.unit_path, unit),
+        active=shown.get("ActiveState", "inactive") not in ("inactive", "failed"),
+        enabled=shown.get("UnitFileState", "").startswith(("enabled", "linked")),
+        started_at=_started_at(shown),
+    )
+
+
+def _needs_reload(shown: t.Mapping[str, str], unit_path: str, unit: PathState) -> bool:
+    """Whether systemd has not read what lies at the path: it changed, or an interrupted run did not tell."""
+    if shown.get("NeedDaemonReload") == "yes":
+        return True
+    loaded = shown.get("FragmentPath", "")
+    if not unit.exists:
+        return loaded == unit_path
+    folders = [path.rpartition("/")[0] for path in (unit_path, loaded)]
+    if not loaded:
+        return True
+    if folders[1] not in _UNIT_FOLDERS:
+        return False
+    return _UNIT_FOLDERS.index(folders[0]) < _UNIT_FOLDERS.index(folders[1])
+
+
+def _started_at(shown: t.Mapping[str, str]) -> float:
+    """When the service's main process started, in seconds since the epoch; systemd counts microseconds from boot."""
+    counted = shown.get("ExecMainStartTimestampMonotonic", "0")
+    if not counted.isdigit() or counted == "0":
+        return 0.0
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + int(counted) / 1e6
+
+
+def _resolve_python(desired: Desired, host: Host) -> str | None:
+    if desired.python is None:
+        return None
+    with host.identity(desired.account):
+        found = desired.python if "/" in desired.python else host.find(desired.python)
+        resolved = os.path.realpath(found) if found else None
+        if resolved is None or not is_executable(resolved):
+            raise PatroniInstallError(
+                f"python: {desired.account.name} cannot run {desired.python} on this host; "
+                "install that interpreter first, or name another"
+            )
+    return resolved
+
+
+def _probe_tools(desired: Desired, host: Host) -> Tools:
+    with host.identity(desired.account):
+        damaged = shared_libraries_problem(desired.shared_libraries) is not None
+    tools = Tools(
+        pipx=find_pipx(desired, host),
+        pip=host.find("pip3"),
+        namespaces=host.root and desired.account.uid != 0 and namespaces_permitted(),
+        shared_damaged=damaged,
+    )
+    if tools.pipx is None and desired.family == "debian":
+        known = _lists_there() and host.run(_commands.apt_show("pipx")).rc == 0
+        tools = replace(tools, package_known=known)
+    return tools
+
+
+def _lists_there() -> bool:
+    try:
+        return any(name.endswith("_Packages") or "_Packages." in name for name in os.listdir(_APT_LISTS))
+    except OSError:
+        return False
+
+
+def find_pipx(desired: Desired, host: Host) -> Pipx | None:
+    """Find a pipx that the account can run: the operator's, or one on the usual paths.
+
+    Raises:
+        PatroniInstallError: the operator's does not run as the account.
+    """
+    account = desired.account
+    path = desired.pipx_executable or host.find("pipx", f"{account.home}/.local/bin")
+    if path is None or account.assumed:
+        return None
+    completed = host.run([path, "--version"], account=account)
+    if completed.rc == 0:
+        return Pipx(path, completed.stdout.strip())
+    if desired.pipx_executable:
+        raise CommandError(
+            f"pipx_executable: {path} does not run as {account.name}; name a pipx that this account can run", completed
+        )
+    host.warn(f"passing over {path}, which does not run as {account.name}: {completed.output.strip()[-200:]}")
+    return None
+
+
+def _newest(desired: Desired, host: Host, environment: Environment) -> str | None:
+    """Ask the index for the newest Patroni that it offers this Python; pip itself asks, so all its settings hold.
+
+    Raises:
+        CommandError: the index gives no answer.
+    """
+    if environment.problem:
+        return None
+    completed = host.run(
+        _commands.pip_index_versions(environment.path), account=desired.account, environment=_commands.PIP_ENVIRONMENT
+    )
+    if completed.rc != 0:
+        raise CommandError("the package index does not say which Patroni is the newest", completed)
+    return _commands.parse_newest(completed.stdout)

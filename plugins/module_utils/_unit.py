@@ -1,0 +1,60 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The text of the systemd unit: a function from what is desired to text."""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired
+
+# Type=notify without systemd-python is killed by systemd's start timeout again and again
+# (patroni/patroni issues 3480, 3482 and 3591), so the type follows the extras.
+_TEMPLATE = """\
+# Written by pgedge.platform.patroni_install, which replaces it whenever it differs.
+# Local settings belong in {name}.d/*.conf beside it; those are never touched.
+
+[Unit]
+Description=Patroni, high availability for PostgreSQL
+Documentation=https://patroni.readthedocs.io/
+After=syslog.target network.target
+
+[Service]
+Type={type}
+User={user}
+Group={group}
+EnvironmentFile=-/etc/patroni_env.conf
+Environment=MALLOC_ARENA_MAX=1 PG_MALLOC_ARENA_MAX=
+ExecStart={executable} {config}
+ExecReload=/bin/kill -s HUP $MAINPID
+KillMode=process
+TimeoutSec=30
+Restart=on-failure
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def render_unit(desired: Desired) -> str:
+    """Render the unit that runs the Patroni in C(bin_dir) with the configuration file, as the account."""
+    return _TEMPLATE.format(
+        name=desired.unit_name,
+        type="notify" if {"systemd", "all"} & set(desired.extras) else "simple",
+        user=desired.account.name.replace("%", "%%"),
+        group=desired.account.group.replace("%", "%%"),
+        executable=_quote(f"{desired.bin_dir}/patroni"),
+        config=_quote(desired.config_path).replace("$", "$$"),
+    )
+
+
+def _quote(path: str) -> str:
+    """Quote one word of a command line as systemd.syntax(7) and systemd.unit(5) ask.
+
+    Variables are expanded in arguments but not in the path of the executable, so "$" is the caller's to double.
+    """
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'

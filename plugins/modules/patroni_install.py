@@ -1,0 +1,350 @@
+#!/usr/bin/python
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: patroni_install
+short_description: Install Patroni with pipx, as the database account, with a systemd unit
+version_added: 1.0.0
+author:
+  - pgEdge (@pgEdge)
+description:
+  - Brings one host to the state "Patroni is installed here". That is the tools to install it with, an isolated
+    environment that pipx makes and the database account owns, a systemd unit that is root's and stays disabled,
+    and a private configuration directory.
+  - The module first looks at what is there, from files alone. A working Patroni ends the installation part; no package
+    is installed then, no network is touched, and no process is started beyond one query to systemd.
+  - It never starts, stops, restarts, enables or disables the service. RV(restart_required) tells when a restart is due.
+  - It configures no cluster and installs neither Postgres nor etcd; C(setup_patroni), C(install_pgedge) and
+    C(install_etcd) are the roles for that, and C(init_server) is the one that creates the account.
+attributes:
+  check_mode:
+    support: full
+    description: Shows the same steps that a real run then carries out. Works on a host whose account is still to be
+      created by an earlier role of the same play; a warning says what is assumed about it.
+  diff_mode:
+    support: full
+    description: Shows the text of the unit, the version and the extras of the environment, and owners and modes.
+  platform:
+    platforms: posix
+    support: full
+    description: Linux of the Debian family (Debian, Ubuntu and derivatives) and of the RHEL family (RHEL, Rocky, Alma,
+      Oracle, CentOS Stream, Amazon Linux 2023, Fedora and derivatives).
+options:
+  state:
+    description:
+      - With V(present), a Patroni that works is there, of O(version) if that is given, with O(extras).
+      - With V(latest), it is the newest that the index offers for this Python.
+      - With V(absent), the environment, the executables that lead to it and the unit are gone. Configuration, data,
+        pipx and what others put there stay. This is refused while the service is active or enabled, see O(force).
+    type: str
+    choices: [present, latest, absent]
+    default: present
+  version:
+    description:
+      - The exact version of Patroni to have, as in PEP 440, such as V(4.1.5).
+      - What is installed is upgraded or downgraded to it.
+      - Without it, an installation takes the newest that the index offers, and what is installed stays as it is.
+    type: str
+  extras:
+    description:
+      - The extras of Patroni to have in the environment. One is the Postgres driver, without which Patroni does not
+        start; another is the client of the distributed configuration store.
+      - Extras that the environment has beyond these stay.
+      - With V(systemd) (Patroni 4.1 and newer) or V(all), the unit is of C(Type=notify), else of C(Type=simple).
+    type: list
+    elements: str
+    default: [psycopg2-binary, etcd]
+  user:
+    description:
+      - The account that owns and runs Patroni. It must exist, with its home; C(init_server) creates it.
+      - Where this is the account that runs the module, root is not needed, provided that it may write to every path.
+    type: str
+    default: postgres
+  group:
+    description:
+      - The group of the configuration directory and of the service. The default is the account's primary group.
+    type: str
+  bin_dir:
+    description:
+      - Where C(patroni), C(patronictl) and Patroni's other executables are exposed, as links into the environment.
+      - The default is C(.local/bin) in the account's home, V(/var/lib/postgresql/.local/bin) on the Debian family and
+        V(/var/lib/pgsql/.local/bin) on the RHEL family, as their Postgres packages create the account.
+      - Missing folders outside the reach of the account are created by root, the last of them for the account.
+    type: path
+  pipx_home:
+    description:
+      - The home of pipx; the environment is C(venvs/patroni) in it, whatever this pipx's own default is.
+      - The default is C(.local/share/pipx) in the account's home.
+    type: path
+  config_dir:
+    description:
+      - The directory for Patroni's configuration, created with owner O(user), group O(group) and mode 0700.
+      - What is in it is left alone.
+    type: path
+    default: /etc/patroni
+  config_file:
+    description:
+      - The configuration file that the unit starts Patroni with. A bare name lies in O(config_dir).
+      - The module does not write it.
+    type: str
+    default: patroni.yaml
+  unit_path:
+    description:
+      - The systemd unit, owned by root with mode 0644. It is written again whenever its text, owner or mode differ.
+      - Drop-ins, in the folder of the same name with C(.d) behind it, are the place for local settings; they are never
+        touched.
+      - C(systemctl daemon-reload) is run when systemd runs, looks for units in this folder, and has not read the file.
+    type: path
+    default: /etc/systemd/system/patroni.service
+  pipx_executable:
+    description:
+      - A pipx that you provide and that O(user) can run. No prerequisite is installed then.
+      - By default one is looked for on the C(PATH), in the system's usual folders and in C(.local/bin) of the account's
+        home. If there is none, it is installed; with C(apt-get) on the Debian family, and on the RHEL family with
+        C(dnf) for C(python3-pip) and then with C(pip3).
+    type: path
+  pipx_version:
+    description:
+      - The version of pipx for C(pip3) to install on the RHEL family. A pipx that is there already is used as it is.
+    type: str
+  python:
+    description:
+      - The interpreter of the environment, as a name to be found on the C(PATH) or as an absolute path.
+      - An environment with another interpreter is built anew.
+      - The default is the one that pipx chooses, which is its own; any that is in use is then fine.
+    type: str
+  lock_timeout:
+    description:
+      - How long to wait for another apt, dnf or run of this module to end, in seconds.
+    type: int
+    default: 300
+  retries:
+    description:
+      - How often to try again when a download fails for a reason that may pass, such as a name server that does not
+        answer. A version that does not exist fails at once.
+    type: int
+    default: 5
+  retry_delay:
+    description:
+      - How long to wait before each such try, in seconds.
+    type: int
+    default: 20
+  force:
+    description:
+      - With O(state=absent), remove Patroni also while its service is active or enabled. The service is not stopped.
+    type: bool
+    default: false
+requirements:
+  - Python 3.8 or newer on the host
+  - root, unless O(user) is the account that runs the module
+  - setpriv (package util-linux) where root works for another account
+notes:
+  - No facts are needed; C(gather_facts=false) is fine.
+  - Variables of the task's C(environment) reach apt, dnf, pip and pipx, such as those for a proxy (E(https_proxy)), a
+    private certificate authority (E(PIP_CERT), E(REQUESTS_CA_BUNDLE)) and pip's settings (E(PIP_INDEX_URL)).
+  - pipx is told to use pip, not uv, because uv heeds neither E(PIP_INDEX_URL) and its like nor pip's configuration.
+seealso:
+  - name: Patroni
+    description: The documentation of Patroni.
+    link: https://patroni.readthedocs.io/
+  - name: pipx
+    description: The documentation of pipx.
+    link: https://pipx.pypa.io/
+"""
+
+EXAMPLES = r"""
+- name: Install Patroni as the postgres account
+  pgedge.platform.patroni_install:
+
+- name: Show what an installation would do, without doing it
+  pgedge.platform.patroni_install:
+  check_mode: true
+  diff: true
+
+- name: Install this very version, with the clients of etcd and Consul
+  pgedge.platform.patroni_install:
+    version: 4.1.5
+    extras: [psycopg2-binary, etcd, consul]
+
+- name: Upgrade to the newest, and say whether the service is to be restarted
+  pgedge.platform.patroni_install:
+    state: latest
+  register: patroni
+
+- name: Remove Patroni from a host that left the cluster
+  pgedge.platform.patroni_install:
+    state: absent
+
+- name: Expose the executables in another folder
+  pgedge.platform.patroni_install:
+    bin_dir: /opt/patroni/bin
+    config_dir: /etc/patroni
+
+- name: Install from behind a proxy and a private certificate authority
+  pgedge.platform.patroni_install:
+  environment:
+    https_proxy: http://proxy.example.com:3128
+    PIP_CERT: /etc/pki/tls/certs/ca-bundle.crt
+
+- name: Install with a pipx of your own
+  pgedge.platform.patroni_install:
+    pipx_executable: /opt/pipx/bin/pipx
+
+- name: Install through the role, on a host of a high availability cluster
+  ansible.builtin.include_role:
+    name: pgedge.platform.install_patroni
+  vars:
+    patroni_bin_dir: /opt/patroni/bin
+"""
+
+RETURN = r"""
+msg:
+  description: What happened, in one line.
+  returned: always
+  type: str
+  sample: Patroni 4.1.5 is installed in /var/lib/postgresql/.local/share/pipx/venvs/patroni
+version:
+  description:
+    - The version of Patroni that is installed.
+    - In check mode the one that would be; null where the index alone could tell.
+  returned: success
+  type: str
+  sample: 4.1.5
+previous_version:
+  description: The version that was found; null where no Patroni was, or none whose version could be told.
+  returned: success
+  type: str
+  sample: 4.0.11
+bin_dir:
+  description: Where the executables are exposed.
+  returned: success
+  type: str
+  sample: /var/lib/postgresql/.local/bin
+venv:
+  description: The environment that Patroni is installed in.
+  returned: success
+  type: str
+  sample: /var/lib/postgresql/.local/share/pipx/venvs/patroni
+pipx:
+  description: The pipx that builds the environment.
+  returned: when an environment is built, in check mode only if that pipx is there already
+  type: dict
+  contains:
+    path:
+      description: Its path.
+      type: str
+      sample: /usr/bin/pipx
+    version:
+      description: Its version.
+      type: str
+      sample: 1.1.0
+unit_path:
+  description: The systemd unit.
+  returned: success
+  type: str
+  sample: /etc/systemd/system/patroni.service
+config_dir:
+  description: The configuration directory.
+  returned: success
+  type: str
+  sample: /etc/patroni
+steps:
+  description:
+    - The steps that were carried out, in that order; in check mode those that would be.
+    - On failure those that were carried out before it.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    action:
+      description:
+        - What was done. One of V(refresh_package_lists), V(install_packages), V(install_pipx), V(create_directory),
+          V(set_attributes), V(remove_directory), V(restore_environment), V(build_environment), V(switch_environment),
+          V(replace_environment), V(expose_executables), V(remove_executables), V(write_unit), V(remove_unit),
+          V(reload_systemd).
+        - V(build_environment) builds beside what is in use, and V(switch_environment) puts it in place. Where the
+          system permits no mount namespace (no root, a restricted container), V(replace_environment) stands for both;
+          it moves what is in use aside and puts it back on failure.
+      type: str
+      sample: build_environment
+    target:
+      description: To what, such as a path, a package or a requirement.
+      type: str
+      sample: patroni[psycopg2-binary,etcd]
+restart_required:
+  description:
+    - Whether the service runs and its code or its unit is older than what is installed; in check mode, what it would
+      be.
+    - Restarting Patroni restarts Postgres, unless the cluster is paused, so that moment is yours to choose.
+  returned: success
+  type: bool
+  sample: false
+failed_step:
+  description: The step that failed, with its action and its target.
+  returned: on failure of a step
+  type: dict
+  sample:
+    action: build_environment
+    target: patroni[psycopg2-binary,etcd]==4.1.5
+cmd:
+  description: The command that failed.
+  returned: on failure of a command
+  type: list
+  elements: str
+rc:
+  description: Its return code.
+  returned: on failure of a command
+  type: int
+stdout:
+  description: Its standard output.
+  returned: on failure of a command
+  type: str
+stderr:
+  description: Its standard error.
+  returned: on failure of a command
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+from ansible_collections.pgedge.platform.plugins.module_utils._report import failure
+from ansible_collections.pgedge.platform.plugins.module_utils._run import run
+
+ARGUMENT_SPEC = {
+    "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},
+    "version": {"type": "str"},
+    "extras": {"type": "list", "elements": "str", "default": ["psycopg2-binary", "etcd"]},
+    "user": {"type": "str", "default": "postgres"},
+    "group": {"type": "str"},
+    "bin_dir": {"type": "path"},
+    "pipx_home": {"type": "path"},
+    "config_dir": {"type": "path", "default": "/etc/patroni"},
+    "config_file": {"type": "str", "default": "patroni.yaml"},
+    "unit_path": {"type": "path", "default": "/etc/systemd/system/patroni.service"},
+    "pipx_executable": {"type": "path"},
+    "pipx_version": {"type": "str"},
+    "python": {"type": "str"},
+    "lock_timeout": {"type": "int", "default": 300},
+    "retries": {"type": "int", "default": 5},
+    "retry_delay": {"type": "int", "default": 20},
+    "force": {"type": "bool", "default": False},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        result = run(module.params, Host(module), check_mode=module.check_mode)
+    except PatroniInstallError as error:
+        module.fail_json(**failure(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
