@@ -15,13 +15,14 @@ from ansible_collections.pgedge.platform.plugins.module_utils import _model as m
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import read_environment
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._namespace import laid_over
 from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
 
 _LOCK_POLL_SECONDS = 2.0
+# A command such as patronictl list is over by then; one that watches the cluster is not waited for.
+_IN_USE_SECONDS = 10
 
 
 class Applier:
@@ -39,42 +40,51 @@ class Applier:
         self._patience = patience
         self._host = host
 
-    def apply(self, steps: t.Sequence[model.Step]) -> None:
-        """Carry out steps in order.
+    def apply(self, steps: t.Sequence[model.Step]) -> tuple[model.Step, ...]:
+        """Carry out steps in order, and return those that were.
 
         Raises:
             PatroniInstallError: a step failed; the error knows which, and which were done before.
         """
-        for count, step in enumerate(steps):
+        done: list[model.Step] = []
+        for step in steps:
             try:
-                self._apply_one(step)
-            except PatroniInstallError as error:
-                error.failed_step, error.done = step, tuple(steps[:count])
-                raise
-            except OSError as error:
-                failure = PatroniInstallError(f"{step.action} {step.target}: {error}")
-                failure.failed_step, failure.done = step, tuple(steps[:count])
+                if self._may_wait_for_the_next_run(step):
+                    continue
+                method: t.Callable[[model.Step], None] = getattr(self, f"_{step.action}")
+                method(step)
+            except (PatroniInstallError, OSError) as error:
+                failure = (
+                    error if isinstance(error, PatroniInstallError) else PatroniInstallError(_explained(step, error))
+                )
+                failure.failed_step, failure.done = step, tuple(done)
                 raise failure from error
+            done.append(step)
+        return tuple(done)
 
-    def _apply_one(self, step: model.Step) -> None:
-        method: t.Callable[[model.Step], None] = getattr(self, f"_{step.action}")
-        method(step)
+    def _may_wait_for_the_next_run(self, step: model.Step) -> bool:
+        """Whether a step would take away the files of a process that is still at work."""
+        if not isinstance(step, model.RemoveEnvironment) or self._host.wait_until_unused(step.path, _IN_USE_SECONDS):
+            return False
+        self._host.warn(f"{step.path} is left, because a process still runs in it; the next run removes it")
+        return True
 
     def _refresh_package_lists(self, _step: model.RefreshPackageLists) -> None:
         self._run_patiently(_commands.apt_update(), _commands.APT_ENVIRONMENT)
 
     def _install_packages(self, step: model.InstallPackages) -> None:
-        if self._desired.family == "debian":
-            command = _commands.apt_install(step.names, self._patience.lock_timeout)
-            try:
-                self._run_patiently(command, _commands.APT_ENVIRONMENT)
-            except CommandError as error:
-                if not _commands.lists_are_stale(error.completed.output):
-                    raise self._explain_packages(step, error) from error
-                self._run_patiently(_commands.apt_update(), _commands.APT_ENVIRONMENT)
-                self._run_patiently(command, _commands.APT_ENVIRONMENT)
-        else:
+        if self._desired.family == "redhat":
             self._run_patiently(_commands.dnf_install(step.names))
+            return
+        command = _commands.apt_install(step.names, self._patience.lock_timeout)
+        try:
+            self._run_patiently(command, _commands.APT_ENVIRONMENT)
+        except CommandError as error:
+            remedy = _commands.apt_remedy(error.completed.output)
+            if remedy is None:
+                raise self._explain_packages(step, error) from error
+            self._run_patiently(remedy, _commands.APT_ENVIRONMENT)
+            self._run_patiently(command, _commands.APT_ENVIRONMENT)
 
     def _explain_packages(self, step: model.InstallPackages, error: CommandError) -> CommandError:
         if "Unable to locate package" not in error.completed.output:
@@ -87,10 +97,12 @@ class Applier:
 
     def _install_pipx(self, step: model.InstallPipx) -> None:
         pip = self._host.require("pip3", "python3-pip")
-        self._run_patiently(
-            _commands.pip_install(pip, step.requirement),
-            {**_commands.PIP_ENVIRONMENT, "PIP_ROOT_USER_ACTION": "ignore"},
-        )
+        environment = {**_commands.PIP_ENVIRONMENT, "PIP_ROOT_USER_ACTION": "ignore"}
+        self._run_patiently(_commands.pip_install(pip, step.requirement), environment)
+        self.pipx = find_pipx(self._desired, self._host)
+        if self.pipx is None:
+            # pip takes what an interrupted run left half-made for installed.
+            self._run_patiently(_commands.pip_install(pip, step.requirement, again=True), environment)
 
     def _create_directory(self, step: model.CreateDirectory) -> None:
         with self._host.acting(self._desired.account, step.as_account):
@@ -104,53 +116,46 @@ class Applier:
         with self._host.identity(self._desired.account):
             _files.remove_tree(step.path)
 
-    def _restore_environment(self, step: model.RestoreEnvironment) -> None:
+    def _remove_environment(self, step: model.RemoveEnvironment) -> None:
         with self._host.identity(self._desired.account):
             _files.remove_tree(step.path)
-            os.rename(self._previous, step.path)
 
     def _build_environment(self, step: model.BuildEnvironment) -> None:
         account = self._desired.account
-        staged = f"{self._desired.staging}/venvs"
-        self._prepare_staging("venvs")
-        try:
-            with laid_over(
-                staged, f"{self._desired.pipx_home}/venvs", account.uid, lambda: self._host.identity(account)
-            ):
-                self._run_pipx(step)
-                self._check(step)
-        except BaseException:
-            self._remove_staging()
-            raise
-
-    def _switch_environment(self, step: model.SwitchEnvironment) -> None:
-        with self._host.identity(self._desired.account):
-            staged = f"{self._desired.staging}/venvs/patroni"
-            # The time of the switch: a service that started earlier runs older code.
-            os.utime(staged)
-            _files.exchange(staged, step.path)
-            _files.sync_directory(step.path.rpartition("/")[0])
-        self._expose(step.bin_dir, step.path, step.as_account)
-        self._remove_staging()
-
-    def _replace_environment(self, step: model.ReplaceEnvironment) -> None:
-        place = self._desired.environment
-        self._prepare_staging()
-        with self._host.identity(self._desired.account):
-            if os.path.lexists(place):
-                os.rename(place, self._previous)
+        with self._host.identity(account):
+            for path in (self._desired.generations, step.generation):
+                os.makedirs(path, 0o755, exist_ok=True)
         try:
             self._run_pipx(step)
             self._check(step)
         except BaseException:
-            with self._host.identity(self._desired.account):
-                _files.remove_tree(place)
-                if os.path.lexists(self._previous):
-                    os.rename(self._previous, place)
-            self._remove_staging()
+            with self._host.identity(account):
+                _files.remove_tree(step.generation)
             raise
-        self._expose(step.bin_dir, place, step.as_account)
-        self._remove_staging()
+
+    def _switch_environment(self, step: model.SwitchEnvironment) -> None:
+        if not self._may_replace(step):
+            return
+        with self._host.identity(self._desired.account):
+            # Among the generations, so that it is found and removed if this run does not come to that.
+            temporary = f"{self._desired.generations}/switch"
+            _files.remove_tree(temporary)
+            os.symlink(step.environment, temporary)
+            _files.exchange(temporary, step.path)
+            _files.sync_directory(step.path.rpartition("/")[0])
+            _files.remove_tree(temporary)
+        self._expose(step.bin_dir, step.path, step.as_account)
+
+    def _may_replace(self, step: model.SwitchEnvironment) -> bool:
+        """Whether the pointer may be put in place at once: not where an environment lies that is in use.
+
+        Such an environment, made by pipx alone, would lose its files to what runs in it. What starts from now on
+        finds the new one already.
+        """
+        if os.path.islink(step.path) or not os.path.lexists(step.path):
+            return True
+        self._expose(step.bin_dir, step.environment, step.as_account)
+        return self._host.wait_until_unused(step.path, _IN_USE_SECONDS)
 
     def _expose_executables(self, step: model.ExposeExecutables) -> None:
         self._expose(step.path, step.environment, step.as_account)
@@ -177,20 +182,6 @@ class Applier:
     def _reload_systemd(self, _step: model.ReloadSystemd) -> None:
         self._must(self._host.run(_commands.daemon_reload()))
 
-    @property
-    def _previous(self) -> str:
-        return f"{self._desired.staging}/previous"
-
-    def _prepare_staging(self, *folders: str) -> None:
-        self._remove_staging()
-        with self._host.identity(self._desired.account):
-            for folder in ("", "/bin", "/man", *(f"/{name}" for name in folders)):
-                os.mkdir(f"{self._desired.staging}{folder}", 0o755)
-
-    def _remove_staging(self) -> None:
-        with self._host.identity(self._desired.account):
-            _files.remove_tree(self._desired.staging)
-
     def _run_pipx(self, step: model.BuildEnvironment) -> None:
         if self.pipx is None:
             self.pipx = find_pipx(self._desired, self._host)
@@ -200,9 +191,9 @@ class Applier:
                 "name one in pipx_executable"
             )
         argv = _commands.pipx_install(self.pipx.path, step.requirement, step.python)
-        environment = _commands.pipx_environment(self._desired.pipx_home, self._desired.staging)
+        environment = _commands.pipx_environment(step.generation, self._desired.shared_libraries)
         try:
-            self._run_patiently(argv, environment, self._desired.account, clean_up=self._remove_partial)
+            self._run_patiently(argv, environment, self._desired.account, clean_up=lambda: self._remove_partial(step))
         except CommandError as error:
             offered = _commands.parse_offered(error.completed.output)
             if not offered:
@@ -213,22 +204,21 @@ class Applier:
                 error.completed,
             ) from error
 
-    def _remove_partial(self) -> None:
+    def _remove_partial(self, step: model.BuildEnvironment) -> None:
         with self._host.identity(self._desired.account):
-            _files.remove_tree(self._desired.environment)
+            _files.remove_tree(step.path)
 
     def _check(self, step: model.BuildEnvironment) -> None:
-        """Prove that the new environment works, as the account and at its final path.
+        """Prove that the new environment works, as the account.
 
         Raises:
             CommandError: it does not.
         """
-        place = self._desired.environment
         with self._host.identity(self._desired.account):
-            problem = read_environment(place, step.extras).problem
+            problem = read_environment(step.path, step.extras).problem
         if problem:
             raise PatroniInstallError(f"pipx made an environment that is not complete: {problem}")
-        for command in _commands.checks(place, step.extras):
+        for command in _commands.checks(step.path, step.extras):
             completed = self._host.run(command, account=self._desired.account)
             if completed.rc != 0:
                 raise CommandError(
@@ -240,7 +230,7 @@ class Applier:
     def _expose(self, bin_dir: str, environment: str, as_account: bool) -> None:
         """Link what the environment offers; drop links into it, or into the one before it, that lead nowhere."""
         with self._host.identity(self._desired.account):
-            names = read_environment(environment, ()).executables
+            names = read_environment(os.path.realpath(environment), ()).executables
         with self._host.acting(self._desired.account, as_account):
             for name in names:
                 link, target = f"{bin_dir}/{name}", f"{environment}/bin/{name}"
@@ -250,10 +240,8 @@ class Applier:
                     _files.replace_link(link, target)
             for name in os.listdir(bin_dir):
                 link = f"{bin_dir}/{name}"
-                if os.path.islink(link) and name not in names:
-                    folder = os.readlink(link).rpartition("/")[0]
-                    if folder in {f"{path}/bin" for path in self._desired.environments}:
-                        _files.remove_file(link)
+                if os.path.islink(link) and name not in names and self._desired.owns(os.readlink(link)):
+                    _files.remove_file(link)
 
     def _run_patiently(
         self,
@@ -289,6 +277,10 @@ class Applier:
             raise CommandError(
                 f"{completed.program} ended with code {completed.rc}: {_last_line(completed)}", completed
             )
+
+
+def _explained(step: model.Step, error: OSError) -> str:
+    return f"{step.action} {step.target}: {error}"
 
 
 def _last_line(completed: model.Completed) -> str:

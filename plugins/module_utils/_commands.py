@@ -21,6 +21,7 @@ _UNIT_PROPERTIES = (
     "ActiveState",
     "UnitFileState",
     "ExecMainStartTimestampMonotonic",
+    "MainPID",
 )
 # What each extra is for, as the module that Python must be able to import.
 _EXTRA_IMPORTS = {
@@ -57,6 +58,7 @@ _TRANSIENT = re.compile(
     r"|cannot download|failed to download|failed to fetch",
     re.IGNORECASE,
 )
+# The mirror no longer has the file that the lists name.
 _STALE_LISTS = re.compile(r"^E: Failed to fetch .*\b404\b", re.MULTILINE)
 
 
@@ -100,8 +102,12 @@ def dnf_install(packages: t.Sequence[str]) -> list[str]:
     ]
 
 
-def pip_install(pip: str, requirement: str) -> list[str]:
-    return [pip, "install", requirement]
+def dpkg_configure() -> list[str]:
+    return ["dpkg", "--configure", "-a"]
+
+
+def pip_install(pip: str, requirement: str, *, again: bool = False) -> list[str]:
+    return [pip, "install", *(["--ignore-installed"] if again else []), requirement]
 
 
 def pip_index_versions(environment: str) -> list[str]:
@@ -113,13 +119,17 @@ def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
     return [pipx, "install", *chosen, requirement]
 
 
-def pipx_environment(pipx_home: str, staging: str) -> dict[str, str]:
-    """Set one layout on every pipx; executables and man pages go to a folder that is thrown away."""
+def pipx_environment(generation: str, shared_libraries: str) -> dict[str, str]:
+    """Give pipx a home of its own for one environment, with the layout that every pipx then keeps.
+
+    What it exposes stays in there too; it is exposed for good only when the environment has proved itself.
+    """
     return {
         **_PIPX_ENVIRONMENT,
-        "PIPX_HOME": pipx_home,
-        "PIPX_BIN_DIR": f"{staging}/bin",
-        "PIPX_MAN_DIR": f"{staging}/man",
+        "PIPX_HOME": generation,
+        "PIPX_BIN_DIR": f"{generation}/bin",
+        "PIPX_MAN_DIR": f"{generation}/man",
+        "PIPX_SHARED_LIBS": shared_libraries,
     }
 
 
@@ -162,6 +172,10 @@ def is_transient(output: str) -> bool:
     return bool(_TRANSIENT.search(output)) and not _FINAL.search(output)
 
 
-def lists_are_stale(output: str) -> bool:
-    """Whether apt wanted a file that the mirror no longer has."""
-    return bool(_STALE_LISTS.search(output))
+def apt_remedy(output: str) -> list[str] | None:
+    """Name the command after which an installation that apt refused may succeed; None where there is none."""
+    if _STALE_LISTS.search(output):
+        return apt_update()
+    if "dpkg --configure -a" in output:
+        return dpkg_configure()
+    return None

@@ -54,14 +54,6 @@ def environment_drift(
     return None
 
 
-def current_environment(observed: Observed) -> Environment | None:
-    """The environment to judge: one that an interrupted run had moved aside counts, unless another runs."""
-    environment = observed.environment
-    if observed.interrupted and (environment is None or environment.problem):
-        return observed.interrupted
-    return environment
-
-
 def unexposed(observed: Observed, environment: Environment) -> tuple[str, ...]:
     """Name the executables of the environment that C(bin_dir) does not lead to.
 
@@ -75,3 +67,8 @@ def unexposed(observed: Observed, environment: Environment) -> tuple[str, ...]:
         if state is None or state.target != f"{environment.path}/bin/{name}":
             names.append(name)
     return tuple(names)
+
+
+def public_path(desired: Desired, observed: Observed, environment: Environment) -> str:
+    """The path under which an environment is known: where it is to be found, if that leads to it."""
+    return desired.environment if observed.pointer.target == environment.path else environment.path

@@ -23,13 +23,8 @@ class _Broken(Exception):
     """The environment does not run, and this is why."""
 
 
-def read_environment(path: str, extras: t.Sequence[str], *, at: str | None = None) -> Environment:
-    """Read the environment at a path.
-
-    Args:
-        extras: the desired extras, to be looked for.
-        at: where the environment belongs, if it was moved aside; its scripts name that place.
-    """
+def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
+    """Read the environment at a path, and look for the desired extras in it."""
     recorded = _read_record(path)
     main = recorded.get("main_package", {})
     version = main.get("package_version")
@@ -44,11 +39,11 @@ def read_environment(path: str, extras: t.Sequence[str], *, at: str | None = Non
         executables = _executables(info)
         missing = _missing_extras(packages, info, extras)
         _check_files(packages)
-        _check_scripts(path, at or path)
+        _check_scripts(path)
     except _Broken as broken:
         problem = str(broken)
     return Environment(
-        path=at or path,
+        path=path,
         version=version if _PLAIN.fullmatch(str(version)) else None,
         extras=_recorded_extras(main),
         missing=missing,
@@ -184,7 +179,7 @@ def _check_files(packages: str) -> None:
                 raise _Broken(f"its file {os.path.normpath(os.path.join(packages, file))} is empty")
 
 
-def _check_scripts(path: str, at: str) -> None:
+def _check_scripts(path: str) -> None:
     for name in ESSENTIAL:
         script = f"{path}/bin/{name}"
         if not is_executable(script):
@@ -192,5 +187,6 @@ def _check_scripts(path: str, at: str) -> None:
         first = (read_text(script) or "").partition("\n")[0]
         interpreter = first[2:].strip()
         # A path that is too long for a first line is wrapped in /bin/sh; that form is taken on trust.
-        if not first.startswith("#!") or (interpreter != "/bin/sh" and not interpreter.startswith(f"{at}/bin/python")):
+        own = os.path.realpath(os.path.dirname(interpreter)) == os.path.realpath(f"{path}/bin")
+        if not first.startswith("#!") or not (own or interpreter == "/bin/sh"):
             raise _Broken(f"its executable {script} names the interpreter {interpreter}")

@@ -128,14 +128,19 @@ class Host:
             os.close(descriptor)
 
     @staticmethod
-    def _wait_until(condition: t.Callable[[], bool], timeout: int) -> bool:
-        """Ask again and again until a condition holds; False when timeout seconds have passed."""
+    def _wait_until(condition: t.Callable[[], bool], timeout: int, poll: float = _POLL_SECONDS) -> bool:
+        """Ask every poll seconds until a condition holds; False when timeout seconds have passed."""
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(_POLL_SECONDS)
+            time.sleep(poll)
         return True
+
+    @staticmethod
+    def wait_until_unused(path: str, timeout: int) -> bool:
+        """Wait until no process was started from below a path; False when timeout seconds have passed."""
+        return Host._wait_until(lambda: not _in_use(path), timeout, 0.1)
 
     @staticmethod
     def find(name: str, *folders: str) -> str | None:
@@ -171,3 +176,14 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _in_use(path: str) -> bool:
+    """Whether the command line of any process begins in a folder, as that of a script in an environment does."""
+    own = os.fsencode(f"{path}/")
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal():
+            with contextlib.suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as stream:
+                if stream.read(len(own)) == own:
+                    return True
+    return False

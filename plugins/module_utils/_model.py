@@ -64,23 +64,27 @@ class Desired:
 
     @property
     def environment(self) -> str:
-        """Where the environment lies, whatever this pipx's own default is."""
+        """Where the environment is found, whatever this pipx's own default is: a link to the generation in use."""
         return f"{self.pipx_home}/venvs/patroni"
 
     @property
-    def staging(self) -> str:
-        """The folder in which an environment is built beside the one in use; gone after every run."""
-        return f"{self.pipx_home}/.patroni_install"
+    def generations(self) -> str:
+        """The folder of the environments that were built, each in a numbered folder of its own.
+
+        An environment never changes its path, so what started in it keeps finding its own files, not those of the
+        next one.
+        """
+        return f"{self.pipx_home}/patroni"
+
+    def owns(self, path: str) -> bool:
+        """Whether a path leads into an environment of this installation."""
+        own = (self.environment, self.generations, self.legacy_environment)
+        return any(path.startswith(f"{folder}/") for folder in own)
 
     @property
     def shared_libraries(self) -> str:
         """Where pipx keeps the pip of all its environments."""
         return f"{self.pipx_home}/shared"
-
-    @property
-    def environments(self) -> tuple[str, ...]:
-        """The places of an environment that belongs to this installation, the desired one first."""
-        return tuple(dict.fromkeys((self.environment, self.legacy_environment)))
 
     @property
     def unit_name(self) -> str:
@@ -166,6 +170,7 @@ class Environment:
     """A Python environment that holds, or should hold, a Patroni; read from its files alone.
 
     Attributes:
+        path: where it lies, links resolved.
         version: Patroni's version; None when it cannot be told.
         extras: the extras that pipx recorded.
         missing: the desired extras of which a distribution is not there.
@@ -200,31 +205,46 @@ class Tools:
     Attributes:
         pip: the pip3 of the system.
         package_known: the package manager knows of a package for pipx.
-        namespaces: a private mount namespace is permitted.
         shared_damaged: the environment that pipx shares among its own is there, but not whole.
     """
 
     pipx: Pipx | None = None
     pip: str | None = None
     package_known: bool = True
-    namespaces: bool = False
     shared_damaged: bool = False
 
 
 @dataclass(frozen=True)
 class Service:
-    """What systemd knows of the unit; the default is what a host without a running systemd knows."""
+    """What systemd knows of the unit; the default is what a host without a running systemd knows.
+
+    Attributes:
+        managed: systemd runs and looks for units where this one lies.
+        started_at: when the main process started, in seconds since the epoch.
+        environment: the environment that the main process runs in, links resolved.
+    """
 
     managed: bool = False
     needs_reload: bool = False
     active: bool = False
     enabled: bool = False
     started_at: float = 0.0
+    environment: str | None = None
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The state that the host is in."""
+    """The state that the host is in.
+
+    Attributes:
+        root: the module runs with root's power.
+        environment: the environment in use, or the one that comes closest.
+        executables: what lies in bin_dir under the names of executables; targets of links with their folder resolved.
+        pointer: what lies where the environment is to be found.
+        next_generation: the folder that the next environment is to be built in.
+        retired: environments of this installation that are not in use any more, and what an interrupted run left.
+        newest: the newest version that the index offers; None where nobody asked.
+    """
 
     root: bool
     environment: Environment | None
@@ -236,9 +256,9 @@ class Observed:
     unit: PathState
     service: Service = field(default_factory=Service)
     tools: Tools | None = None
-    staging: bool = False
-    interrupted: Environment | None = None
-    superseded: tuple[str, ...] = ()
+    pointer: PathState = field(default_factory=PathState)
+    next_generation: str = ""
+    retired: tuple[str, ...] = ()
     newest: str | None = None
 
 
@@ -322,10 +342,10 @@ class RemoveDirectory(_PathStep):
 
 
 @dataclass(frozen=True)
-class RestoreEnvironment(_PathStep):
-    """Put back the environment that an interrupted run had moved aside."""
+class RemoveEnvironment(_PathStep):
+    """Remove an environment once no process runs in it any more."""
 
-    action = "restore_environment"
+    action = "remove_environment"
 
 
 @dataclass(frozen=True)
@@ -333,6 +353,7 @@ class BuildEnvironment(Step):
     """Build and check a new environment beside the one in use."""
 
     action = "build_environment"
+    generation: str
     requirement: str
     extras: tuple[str, ...]
     python: str | None
@@ -341,21 +362,18 @@ class BuildEnvironment(Step):
     def target(self) -> str:
         return self.requirement
 
-
-@dataclass(frozen=True)
-class ReplaceEnvironment(BuildEnvironment):
-    """Build and check a new environment in place, the one in use set aside meanwhile and restored on failure."""
-
-    action = "replace_environment"
-    bin_dir: str
-    as_account: bool
+    @property
+    def path(self) -> str:
+        """Where pipx puts the environment when the generation is its home."""
+        return f"{self.generation}/venvs/patroni"
 
 
 @dataclass(frozen=True)
 class SwitchEnvironment(_PathStep):
-    """Exchange the environment in use for the one that was built, in one rename, and link its executables."""
+    """Point to another environment, in one rename, and expose its executables."""
 
     action = "switch_environment"
+    environment: str
     bin_dir: str
     as_account: bool
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
-    current_environment,
+    public_path,
     unexposed,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
@@ -30,10 +30,9 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     RefreshPackageLists,
     ReloadSystemd,
     RemoveDirectory,
+    RemoveEnvironment,
     RemoveExecutables,
     RemoveUnit,
-    ReplaceEnvironment,
-    RestoreEnvironment,
     SetAttributes,
     SwitchEnvironment,
     WriteUnit,
@@ -80,27 +79,44 @@ def requirement(version: str | None, extras: tuple[str, ...]) -> str:
 
 
 def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
-    environment = current_environment(observed)
-    if environment is not None and environment is observed.interrupted:
-        yield RestoreEnvironment(environment.path)
-    if observed.staging:
-        yield RemoveDirectory(desired.staging)
-
+    environment = observed.environment
+    retired = observed.retired
     if observed.tools is not None:
         yield from _prerequisites(desired, observed, observed.tools)
         yield from _folders(desired, observed.pipx_home)
         yield from _folders(desired, observed.bin_dir)
         if observed.tools.shared_damaged:
             yield RemoveDirectory(desired.shared_libraries)
-        yield from _build(desired, observed, environment)
-    elif environment is not None and unexposed(observed, environment):
+        yield from _build(desired, observed)
+        if environment is not None:
+            retired = (*retired, *_own_root(desired, environment.path))
+    elif environment is not None:
+        yield from _exposure(desired, observed, environment)
+    for path in retired:
+        if not f"{observed.service.environment}/".startswith(f"{path}/"):
+            yield RemoveEnvironment(path)
+
+
+def _exposure(desired: Desired, observed: Observed, environment: Environment) -> t.Iterator[Step]:
+    """Expose an environment that is as desired, where it is not exposed, or not wholly."""
+    acts = _account_acts(observed.bin_dir)
+    missing = unexposed(observed, environment)
+    if missing:
         _require_writable("bin_dir", observed.bin_dir, desired, observed)
         yield from _folders(desired, observed.bin_dir)
-        yield ExposeExecutables(desired.bin_dir, environment.path, _account_acts(observed.bin_dir))
+    built = environment.path.startswith(f"{desired.generations}/")
+    if built and observed.pointer.target != environment.path and observed.service.environment != desired.environment:
+        yield SwitchEnvironment(desired.environment, environment.path, desired.bin_dir, acts)
+    elif missing:
+        yield ExposeExecutables(desired.bin_dir, public_path(desired, observed, environment), acts)
 
-    if observed.tools is not None or (environment and environment.path == desired.environment):
-        for path in observed.superseded:
-            yield RemoveDirectory(path)
+
+def _own_root(desired: Desired, environment: str) -> t.Iterator[str]:
+    """Name the folder that goes with an environment of this installation; nothing for one of somebody else's."""
+    if environment.startswith(f"{desired.generations}/"):
+        yield environment[: -len("/venvs/patroni")]
+    elif environment == desired.legacy_environment:
+        yield environment
 
 
 def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iterator[Step]:
@@ -122,19 +138,17 @@ def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iter
     yield InstallPipx(f"pipx{pinned}")
 
 
-def _build(desired: Desired, observed: Observed, environment: Environment | None) -> t.Iterator[Step]:
+def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     _require_writable("pipx_home", observed.pipx_home, desired, observed)
     _require_writable("bin_dir", observed.bin_dir, desired, observed)
     # A repair keeps the version and a change of version keeps the extras that were there: nobody asked to lose them.
+    environment = observed.environment
     kept = environment.version if environment and desired.state == "present" else None
-    recorded = environment.extras if environment else ()
-    extras = tuple(dict.fromkeys((*desired.extras, *recorded)))
+    extras = tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
     wanted = requirement(desired.version or observed.newest or kept, extras)
-    if observed.tools is not None and observed.tools.namespaces:
-        yield BuildEnvironment(wanted, extras, desired.python)
-        yield SwitchEnvironment(desired.environment, desired.bin_dir, _account_acts(observed.bin_dir))
-    else:
-        yield ReplaceEnvironment(wanted, extras, desired.python, desired.bin_dir, _account_acts(observed.bin_dir))
+    build = BuildEnvironment(observed.next_generation, wanted, extras, desired.python)
+    yield build
+    yield SwitchEnvironment(desired.environment, build.path, desired.bin_dir, _account_acts(observed.bin_dir))
 
 
 def _unit_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
@@ -174,12 +188,10 @@ def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:
             f"{desired.unit_name} is {found}; Patroni is removed only after "
             f"'systemctl disable --now {desired.unit_name}', or with force: true"
         )
-    if observed.staging:
-        yield RemoveDirectory(desired.staging)
-    linked = tuple(sorted(name for name, state in observed.executables.items() if _belongs(desired, state.target)))
+    linked = tuple(sorted(name for name, state in observed.executables.items() if desired.owns(state.target or "")))
     if linked:
         yield RemoveExecutables(desired.bin_dir, linked, _account_acts(observed.bin_dir))
-    for path in observed.superseded:
+    for path in observed.retired:
         yield RemoveDirectory(path)
     if observed.unit.kind == "file":
         yield RemoveUnit(desired.unit_path)
@@ -187,11 +199,6 @@ def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:
             yield ReloadSystemd()
     elif service.needs_reload:
         yield ReloadSystemd()
-
-
-def _belongs(desired: Desired, target: str | None) -> bool:
-    folder = (target or "").rpartition("/")[0]
-    return folder in {f"{environment}/bin" for environment in desired.environments}
 
 
 def _account_acts(place: Place) -> bool:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from ansible_collections.pgedge.platform.plugins.module_utils import _commands
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
-    current_environment,
     environment_drift,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
@@ -22,7 +21,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._environment impor
     shared_libraries_problem,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, look
+from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, look, read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     Environment,
     Observed,
@@ -32,7 +31,6 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     Service,
     Tools,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._namespace import namespaces_permitted
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
@@ -64,9 +62,8 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     if desired.state == "latest" and observed.environment is not None:
         newest = known.newest if known else _newest(desired, host, observed.environment)
         observed = replace(observed, newest=newest)
-    environment = current_environment(observed)
     python = _resolve_python(desired, host)
-    if environment_drift(desired, environment, newest=observed.newest, python=python):
+    if environment_drift(desired, observed.environment, newest=observed.newest, python=python):
         observed = replace(observed, tools=known.tools if known and known.tools else _probe_tools(desired, host))
     return observed
 
@@ -77,13 +74,14 @@ def _probe_files(desired: Desired, host: Host) -> Observed:
     if account.assumed:
         environments: tuple[Environment, ...] = ()
         executables: dict[str, PathState] = {}
-        staging, interrupted = False, None
+        pointer = PathState()
+        generations: tuple[str, ...] = ()
     else:
         with host.identity(account):
             executables = _read_executables(desired.bin_dir)
             environments = _read_environments(desired, executables)
-            staging = os.path.lexists(desired.staging)
-            interrupted = _read_interrupted(desired)
+            pointer = look(desired.environment)
+            generations = _read_generations(desired)
     chosen = _choose(desired, environments)
     return Observed(
         root=host.root,
@@ -94,9 +92,9 @@ def _probe_files(desired: Desired, host: Host) -> Observed:
         config_dir=_probe_place(desired.config_dir, account, host),
         unit_dir=_probe_place(unit_folder, account, host),
         unit=look(desired.unit_path, content=True),
-        staging=staging,
-        interrupted=interrupted,
-        superseded=_superseded(desired, environments, chosen),
+        pointer=pointer,
+        next_generation=_next_generation(desired, generations),
+        retired=_retired(desired, environments, chosen, generations),
     )
 
 
@@ -121,17 +119,22 @@ def _read_environments(desired: Desired, executables: t.Mapping[str, PathState])
     """Read every environment that may be the one in use: where the link leads, and the usual places."""
     target = executables["patroni"].target if "patroni" in executables else None
     linked = target[: -len("/bin/patroni")] if target and target.endswith("/bin/patroni") else None
-    paths = dict.fromkeys(path for path in (linked, *desired.environments) if path)
-    return tuple(
-        read_environment(path, desired.extras) for path in paths if os.path.isdir(path) and not os.path.islink(path)
-    )
+    places = (linked, desired.environment, desired.legacy_environment)
+    paths = dict.fromkeys(os.path.realpath(place) for place in places if place)
+    return tuple(read_environment(path, desired.extras) for path in paths if os.path.isdir(path))
 
 
-def _read_interrupted(desired: Desired) -> Environment | None:
-    aside = f"{desired.staging}/previous"
-    if not os.path.isdir(aside):
-        return None
-    return read_environment(aside, desired.extras, at=desired.environment)
+def _read_generations(desired: Desired) -> tuple[str, ...]:
+    try:
+        return tuple(f"{desired.generations}/{name}" for name in sorted(os.listdir(desired.generations)))
+    except OSError:
+        return ()
+
+
+def _next_generation(desired: Desired, generations: t.Iterable[str]) -> str:
+    names = (path.rpartition("/")[2] for path in generations)
+    last = max((int(name) for name in names if name.isdecimal()), default=0)
+    return f"{desired.generations}/{last + 1}"
 
 
 def _choose(desired: Desired, environments: tuple[Environment, ...]) -> Environment | None:
@@ -141,12 +144,22 @@ def _choose(desired: Desired, environments: tuple[Environment, ...]) -> Environm
     return next(iter((*fitting, *running, *environments)), None)
 
 
-def _superseded(desired: Desired, environments: tuple[Environment, ...], chosen: Environment | None) -> tuple[str, ...]:
-    """Name the environments of this installation that are in nobody's use once the desired one is."""
-    own = [environment.path for environment in environments if environment.path in desired.environments]
+def _retired(
+    desired: Desired,
+    environments: tuple[Environment, ...],
+    chosen: Environment | None,
+    generations: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Name what belongs to this installation and not to the environment in use; to remove all, name all of it."""
+    there = [environment.path for environment in environments]
     if desired.state == "absent":
-        return tuple(own)
-    return tuple(path for path in own if path != desired.environment)
+        own = (desired.environment, desired.legacy_environment, desired.generations)
+        return tuple(path for path in own if os.path.lexists(path))
+    in_use = chosen.path if chosen else ""
+    unused = [path for path in generations if not in_use.startswith(f"{path}/")]
+    if in_use.startswith(f"{desired.generations}/") and desired.legacy_environment in there:
+        unused.append(desired.legacy_environment)
+    return tuple(unused)
 
 
 def _probe_place(path: str, account: Account, host: Host, *, for_account: bool = False) -> Place:
@@ -194,6 +207,7 @@ def _probe_service(desired: Desired, host: Host, unit: PathState) -> Service:
         active=shown.get("ActiveState", "inactive") not in ("inactive", "failed"),
         enabled=shown.get("UnitFileState", "").startswith(("enabled", "linked")),
         started_at=_started_at(shown),
+        environment=_service_environment(shown),
     )
 
 
@@ -220,6 +234,13 @@ def _started_at(shown: t.Mapping[str, str]) -> float:
     return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + int(counted) / 1e6
 
 
+def _service_environment(shown: t.Mapping[str, str]) -> str | None:
+    """The environment of the service's main process, by the interpreter that its command line names."""
+    command = read_text(f"/proc/{shown.get('MainPID', '0')}/cmdline") or ""
+    interpreter = command.partition("\0")[0]
+    return os.path.realpath(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
+
+
 def _resolve_python(desired: Desired, host: Host) -> str | None:
     if desired.python is None:
         return None
@@ -237,12 +258,7 @@ def _resolve_python(desired: Desired, host: Host) -> str | None:
 def _probe_tools(desired: Desired, host: Host) -> Tools:
     with host.identity(desired.account):
         damaged = shared_libraries_problem(desired.shared_libraries) is not None
-    tools = Tools(
-        pipx=find_pipx(desired, host),
-        pip=host.find("pip3"),
-        namespaces=host.root and desired.account.uid != 0 and namespaces_permitted(),
-        shared_damaged=damaged,
-    )
+    tools = Tools(pipx=find_pipx(desired, host), pip=host.find("pip3"), shared_damaged=damaged)
     if tools.pipx is None and desired.family == "debian":
         known = _lists_there() and host.run(_commands.apt_show("pipx")).rc == 0
         tools = replace(tools, package_known=known)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import public_path
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
@@ -31,10 +32,10 @@ def success(
         after: the host as it is now; None in check mode, where the steps say what it would be.
         pipx: the pipx that builds; None where none was needed.
     """
-    built = _built(steps)
+    built = _built(steps) if after is None else None
     environment = after.environment if after else before.environment
     version = environment.version if environment else None
-    if after is None and built is not None:
+    if built is not None:
         version = _pinned(built)
     if desired.state == "absent":
         version, environment = None, None
@@ -44,7 +45,9 @@ def success(
         "version": version,
         "previous_version": before.environment.version if before.environment else None,
         "bin_dir": desired.bin_dir,
-        "venv": desired.environment if built or environment is None else environment.path,
+        "venv": desired.environment
+        if built or environment is None
+        else public_path(desired, after or before, environment),
         "unit_path": desired.unit_path,
         "config_dir": desired.config_dir,
         "steps": [step.describe() for step in steps],
@@ -85,8 +88,10 @@ def _restart_required(
         return False
     if any(_renews(step) for step in steps):
         return True
-    installed = max(now.environment.changed_at if now.environment else 0.0, now.unit.changed_at)
-    return before.service.started_at < installed
+    installed = now.environment
+    if installed and before.service.environment not in (None, installed.path):
+        return True
+    return before.service.started_at < max(installed.changed_at if installed else 0.0, now.unit.changed_at)
 
 
 def _renews(step: model.Step) -> bool:
@@ -103,7 +108,7 @@ def _message(desired: model.Desired, result: Result, *, planned: bool) -> str:
         return "Patroni would be removed" if planned else "Patroni is removed"
     if not result["changed"]:
         return f"nothing to do: {name} in {result['venv']}"
-    installed = any(step["action"] in ("build_environment", "replace_environment") for step in result["steps"])
+    installed = any(step["action"] in ("build_environment",) for step in result["steps"])
     verb = "installed" if installed else "put right"
     previous = result["previous_version"]
     was = f" (was {previous})" if installed and previous and previous != result["version"] else ""

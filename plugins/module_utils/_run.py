@@ -39,7 +39,7 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
         before = probe(desired, host, known=before)
         steps = plan(desired, before)
         applier = Applier(desired, limits, host, _pipx(before))
-        applier.apply(steps)
+        steps = applier.apply(steps)
         after = probe(desired, host, known=before)
     return _report.success(desired, before, steps, after=after, pipx=applier.pipx)
 
