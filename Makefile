@@ -1,0 +1,83 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+PYTHON ?= python3
+# The first pip that knows dependency groups is 25.1; Debian 12 has 23.0.
+PIP_VERSION := 26.3
+
+ROOT := $(CURDIR)
+BIN := $(ROOT)/.venv/bin
+TARBALL := .build/pgedge-platform-1.0.0.tar.gz
+INSTALLED := .build/collections/ansible_collections/pgedge/platform
+SOURCES := $(shell find galaxy.yml README.md CHANGELOG.md LICENSE meta plugins roles -type f -not -name '*.pyc' 2>/dev/null)
+
+export PATH := $(BIN):$(PATH)
+# Ansible and pip keep their files in the checkout, not in the caller's home.
+export ANSIBLE_HOME := $(ROOT)/.build/ansible
+export ANSIBLE_COLLECTIONS_PATH := $(ROOT)/.build/collections
+export PIP_CACHE_DIR ?= $(ROOT)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo build test lint docs-check unit rootless hosts clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
+	@demo/run
+
+build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarball below ./.build
+
+test: lint docs-check ## Everything: lint, documentation, unit, rootless, and hosts where Docker answers
+	pytest -rs
+
+lint: .venv/dev.stamp build collections/ansible_collections/pgedge/platform ## Check style and types
+	shellcheck .ci/run demo/run tests/images/build
+	ruff check
+	ruff format --check
+	mypy
+	yamllint --strict .
+	ansible-lint
+
+docs-check: .venv/dev.stamp build ## Check that the documentation renders
+	ansible-doc --type module pgedge.platform.patroni_install >/dev/null
+	ansible-doc --type role pgedge.platform.install_patroni >/dev/null
+	@# It logs to the home of whoever calls it.
+	HOME=$(ROOT)/.build antsibull-docs lint-collection-docs --plugin-docs $(INSTALLED)
+
+unit: .venv/dev.stamp collections/ansible_collections/pgedge/platform ## Run the unit tests
+	pytest -rs tests/unit
+
+rootless: .venv/dev.stamp ## Install for real on this machine, without root
+	pytest -rs tests/integration/test_rootless.py
+
+hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
+	pytest -rs tests/integration/test_hosts.py
+
+clean: ## Remove everything that make has made
+	rm -rf .ansible .build .cache .demo .mypy_cache .pytest_cache .ruff_cache .venv collections
+
+.venv/pip.stamp:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet pip==$(PIP_VERSION)
+	@touch $@
+
+.venv/%.stamp: .venv/pip.stamp pyproject.toml
+	$(BIN)/pip install --quiet --group $*
+	@touch $@
+
+$(TARBALL): .venv/demo.stamp $(SOURCES)
+	ansible-galaxy collection build --force --output-path .build
+
+$(INSTALLED)/MANIFEST.json: $(TARBALL)
+	ansible-galaxy collection install --force --offline --collections-path .build/collections $<
+	@touch $@
+
+# Tests import the checkout under its collection name, whatever its folder is called.
+collections/ansible_collections/pgedge/platform:
+	mkdir -p $(@D)
+	ln -s ../../.. $@
