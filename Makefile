@@ -8,9 +8,10 @@ PIP_VERSION := 26.3
 
 ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
-TARBALL := .build/pgedge-platform-1.0.0.tar.gz
+TARBALL := .build/pgedge-platform-$(shell sed -n 's/^version: //p' galaxy.yml).tar.gz
 INSTALLED := .build/collections/ansible_collections/pgedge/platform
-SOURCES := $(shell find galaxy.yml README.md CHANGELOG.md LICENSE meta plugins roles -type f -not -name '*.pyc' 2>/dev/null)
+# Folders too, so that a file that is gone counts as a change.
+SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE $(shell find meta plugins roles -not -path '*__pycache__*')
 
 export PATH := $(BIN):$(PATH)
 # Ansible and pip keep their files in the checkout, not in the caller's home.

@@ -274,9 +274,8 @@ class Applier:
     @staticmethod
     def _must(completed: model.Completed) -> None:
         if completed.rc != 0:
-            raise CommandError(
-                f"{completed.program} ended with code {completed.rc}: {_last_line(completed)}", completed
-            )
+            ended = f"ended with code {completed.rc}" if completed.rc >= 0 else f"was killed by signal {-completed.rc}"
+            raise CommandError(f"{completed.program} {ended}: {_last_line(completed)}", completed)
 
 
 def _explained(step: model.Step, error: OSError) -> str:

@@ -129,6 +129,7 @@ def pipx_environment(generation: str, shared_libraries: str) -> dict[str, str]:
         "PIPX_HOME": generation,
         "PIPX_BIN_DIR": f"{generation}/bin",
         "PIPX_MAN_DIR": f"{generation}/man",
+        "PIPX_COMPLETION_DIR": f"{generation}/completion",
         "PIPX_SHARED_LIBS": shared_libraries,
     }
 

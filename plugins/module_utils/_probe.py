@@ -279,7 +279,8 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
         PatroniInstallError: the operator's does not run as the account.
     """
     account = desired.account
-    path = desired.pipx_executable or host.find("pipx", f"{account.home}/.local/bin")
+    with host.identity(account):
+        path = desired.pipx_executable or host.find("pipx", f"{account.home}/.local/bin")
     if path is None or account.assumed:
         return None
     completed = host.run([path, "--version"], account=account)

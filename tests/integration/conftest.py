@@ -1,0 +1,116 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests on real hosts share: an engine, images, the built collection, and booted hosts.
+
+PGEDGE_REQUIRE_ENGINE=1 makes a failure of what would otherwise be skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+from lab import Host
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+IMAGES = {
+    "debian12": "MOLECULE_IMAGE_DEBIAN12",
+    "debian13": "MOLECULE_IMAGE_DEBIAN13",
+    "el9": "MOLECULE_IMAGE_EL9",
+}
+BUILD_TOOLS = {"mmdebstrap": "mmdebstrap", "rpmbuild": "rpm", "createrepo_c": "createrepo-c"}
+
+Molecule = t.Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def miss(reason: str) -> None:
+    """End the test for want of something on this machine."""
+    if os.environ.get("PGEDGE_REQUIRE_ENGINE") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """A Docker engine that answers."""
+    if shutil.which("docker") is None:
+        miss("no docker command was found")
+    info = subprocess.run(
+        ["docker", "info", "--format", "{{.ServerVersion}}"], capture_output=True, text=True, check=False
+    )
+    if info.returncode != 0 or not info.stdout.strip():
+        miss(f"no Docker engine answers: {info.stderr.strip()}")
+
+
+@pytest.fixture(scope="session")
+def images(engine: None) -> None:
+    """The hosts' images, except those whose place others take."""
+    wanted = [name for name, variable in IMAGES.items() if not os.environ.get(variable)]
+    if not wanted:
+        return
+    missing = [package for tool, package in BUILD_TOOLS.items() if shutil.which(tool) is None]
+    if missing:
+        miss(f"building the hosts' images needs the packages {', '.join(missing)}")
+    subprocess.run([CHECKOUT / "tests" / "images" / "build", *wanted], check=True)
+
+
+@pytest.fixture(scope="session")
+def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection as a user gets it: built, and installed from its tarball."""
+    top = tmp_path_factory.mktemp("built")
+    galaxy = [BIN / "ansible-galaxy", "collection"]
+    subprocess.run([*galaxy, "build", CHECKOUT, "--output-path", top], check=True)
+    (tarball,) = top.glob("*.tar.gz")
+    subprocess.run([*galaxy, "install", tarball, "--force", "--offline", "-p", top / "collections"], check=True)
+    return top / "collections"
+
+
+@pytest.fixture(scope="session")
+def molecule(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Molecule:
+    """Run molecule with folders of its own."""
+    top = tmp_path_factory.mktemp("molecule")
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_HOME": str(top / "ansible"),
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(top / "ephemeral"),
+        "NO_COLOR": "1",
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [BIN / "molecule", *arguments],
+            cwd=CHECKOUT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        # pytest shows it when the test fails.
+        print(done.stdout)
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def hosts(images: None, molecule: Molecule, collections: Path) -> t.Iterator[dict[str, Host]]:
+    """Booted hosts with the account, and with the module's code laid out for the driver."""
+    try:
+        for verb in ("create", "prepare"):
+            assert molecule(verb).returncode == 0
+        booted = {name: Host(name) for name in IMAGES}
+        for host in booted.values():
+            host.lay_out(collections)
+        yield booted
+    finally:
+        molecule("destroy")

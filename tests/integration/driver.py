@@ -1,0 +1,120 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the module on a host, as its payload would, and kills it where it is told to.
+
+Usage: driver.py [--count | --kill-at N | --kill-after SECONDS [--tree]] JSON-OPTIONS
+
+A boundary is the moment before or after a step, before or after a command, and before each change to a file. With
+--count the number of boundaries is printed at the end, with --kill-at the process kills itself at the Nth. With
+--kill-after it is killed from outside, and --tree takes what it started with it, as a power loss does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import runpy
+import signal
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODULE = f"{HERE}/ansible_collections/pgedge/platform/plugins/modules/patroni_install.py"
+FILE_CHANGES = ("mkdir", "rename", "symlink", "unlink", "fchown", "fchmod", "fsync", "utime")
+
+
+class Boundaries:
+    def __init__(self, kill_at: int) -> None:
+        self.passed = 0
+        self._kill_at = kill_at
+
+    def cross(self) -> None:
+        self.passed += 1
+        if self.passed == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, function, *, after=True):
+        def wrapped(*args, **kwargs):
+            # Removing a tree goes through thousands of entries, each relative to a folder.
+            if "dir_fd" in kwargs:
+                return function(*args, **kwargs)
+            self.cross()
+            result = function(*args, **kwargs)
+            if after:
+                self.cross()
+            return result
+
+        return wrapped
+
+
+def set_boundaries(boundaries: Boundaries) -> None:
+    from ansible_collections.pgedge.platform.plugins.module_utils import _apply, _files, _host
+
+    applier = _apply.Applier
+    begin = applier.apply
+
+    def apply(self, steps):
+        # Only from here on is anything changed.
+        _host.Host.run = boundaries.around(_host.Host.run)
+        for name in FILE_CHANGES:
+            setattr(os, name, boundaries.around(getattr(os, name), after=False))
+        _files.exchange = boundaries.around(_files.exchange)
+        return begin(self, steps)
+
+    applier.apply = apply
+    for name in {f"_{step.action}" for step in _steps()}:
+        setattr(applier, name, boundaries.around(getattr(applier, name)))
+
+
+def _steps():
+    from ansible_collections.pgedge.platform.plugins.module_utils import _model
+
+    found = (value for value in vars(_model).values() if isinstance(value, type))
+    return [value for value in found if issubclass(value, _model.Step) and hasattr(value, "action")]
+
+
+def run_module(options: str) -> None:
+    from ansible.module_utils import basic
+
+    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": json.loads(options)}).encode()
+    basic._ANSIBLE_PROFILE = "legacy"
+    runpy.run_path(MODULE, run_name="__main__")
+
+
+def kill_after(seconds: float, *, tree: bool, options: str) -> None:
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        run_module(options)
+        os._exit(0)
+    time.sleep(seconds)
+    (os.killpg if tree else os.kill)(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", action="store_true")
+    parser.add_argument("--kill-at", type=int, default=0)
+    parser.add_argument("--kill-after", type=float)
+    parser.add_argument("--tree", action="store_true")
+    parser.add_argument("options")
+    arguments = parser.parse_args()
+    sys.path.insert(0, HERE)
+    if arguments.kill_after is not None:
+        kill_after(arguments.kill_after, tree=arguments.tree, options=arguments.options)
+        return
+    boundaries = Boundaries(arguments.kill_at)
+    if arguments.count or arguments.kill_at:
+        set_boundaries(boundaries)
+    try:
+        run_module(arguments.options)
+    finally:
+        if arguments.count:
+            print(f"boundaries {boundaries.passed}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A booted host, and the module run on it in ways that a playbook cannot: killed, watched, twice at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+from pathlib import Path
+
+import ansible
+
+DRIVER = Path(__file__).parent / "driver.py"
+LAID_OUT = "/opt/driver"
+UNIT = "/etc/systemd/system/patroni.service"
+Result = dict[str, t.Any]
+
+
+class Host:
+    """A container that molecule booted.
+
+    Attributes:
+        home: the home of the account.
+        bin_dir, pipx_home: the module's defaults on this host.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.container = f"pgedge-platform-test-{name}"
+        self.home = "/var/lib/pgsql" if name == "el9" else "/var/lib/postgresql"
+        self.bin_dir = f"{self.home}/.local/bin"
+        self.pipx_home = f"{self.home}/.local/share/pipx"
+        self.venv = f"{self.pipx_home}/venvs/patroni"
+
+    def run(self, *argv: str, check: bool = True, user: str = "root") -> subprocess.CompletedProcess[str]:
+        """Run a command in the host."""
+        done = subprocess.run(self._exec(user, *argv), capture_output=True, text=True, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{self.name}: {argv} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done
+
+    def shell(self, script: str, *, user: str = "root", check: bool = True) -> str:
+        """Run a script in the host and return what it printed."""
+        return self.run("bash", "-c", script, user=user, check=check).stdout
+
+    def start(self, *argv: str, user: str = "root") -> subprocess.Popen[str]:
+        """Start a command in the host and go on."""
+        return subprocess.Popen(
+            self._exec(user, *argv),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def lay_out(self, collections: Path) -> None:
+        """Put the module's code and what it needs of ansible-core there, as a module's payload has them."""
+        core = Path(ansible.__file__).parent
+        self.run("mkdir", "-p", f"{LAID_OUT}/ansible")
+        for source, target in (
+            (core / "module_utils", "ansible/module_utils"),
+            (core / "__init__.py", "ansible/__init__.py"),
+            (core / "release.py", "ansible/release.py"),
+            (collections / "ansible_collections", "ansible_collections"),
+            (DRIVER, "driver.py"),
+        ):
+            self.copy(source, f"{LAID_OUT}/{target}")
+
+    def copy(self, source: Path, target: str) -> None:
+        subprocess.run(["docker", "cp", "--quiet", str(source), f"{self.container}:{target}"], check=True)
+
+    def install(
+        self, *, check_mode: bool = False, environment: dict[str, str] | None = None, **options: t.Any
+    ) -> Result:
+        """Run the module, and return its result, a failed one too."""
+        return read_result(
+            self.run(*driver(options, check_mode=check_mode, environment=environment), check=False).stdout
+        )
+
+    def start_install(self, **options: t.Any) -> subprocess.Popen[str]:
+        """Start the module and go on."""
+        return self.start(*driver(options))
+
+    def works(self) -> bool:
+        """Whether the account can use Patroni."""
+        commands = (("patroni", "--version"), ("patronictl", "version"))
+        return all(
+            self.run(f"{self.bin_dir}/{name}", argument, user="postgres", check=False).returncode == 0
+            for name, argument in commands
+        )
+
+    def version(self) -> str:
+        return self.run(f"{self.bin_dir}/patroni", "--version", user="postgres").stdout.split()[-1]
+
+    def _exec(self, user: str, *argv: str) -> list[str]:
+        return ["docker", "exec", "--user", user, "--workdir", "/", "--env", "HOME=/", self.container, *argv]
+
+
+def driver(
+    options: dict[str, t.Any],
+    *arguments: str,
+    check_mode: bool = False,
+    environment: dict[str, str] | None = None,
+) -> list[str]:
+    """Build the command that runs the module in a host; the arguments are the driver's."""
+    wanted = {**options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
+    settings = [f"{name}={value}" for name, value in (environment or {}).items()]
+    return ["env", *settings, "python3", f"{LAID_OUT}/driver.py", *arguments, json.dumps(wanted)]
+
+
+def read_result(output: str) -> Result:
+    """Read the JSON that a module prints last; empty where it was killed before."""
+    lines = [line for line in output.splitlines() if line.startswith("{")]
+    return json.loads(lines[-1]) if lines else {}
+
+
+def actions(result: Result) -> list[str]:
+    return [step["action"] for step in result["steps"]]

@@ -1,0 +1,130 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judgements that the probe and the plan share."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
+    environment_drift,
+    public_path,
+    same_version,
+    unexposed,
+)
+from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState
+from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
+    BIN_DIR,
+    LEGACY,
+    MISSING,
+    POINTER,
+    built,
+    desired,
+    directory,
+    environment,
+    link,
+    links,
+    observed,
+)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        ("4.1.5", "4.1.5", True),
+        ("4.1", "4.1.0", True),
+        ("4", "4.0.0", True),
+        ("v4.1.5", "4.1.5", True),
+        ("0!4.1.5", "4.1.5", True),
+        ("4.1.5rc1", "4.1.5-RC.1", True),
+        ("4.1.5", "4.1.50", False),
+        ("4.1", "4.10", False),
+        ("4.1.5", "4.1.4", False),
+        ("4.1.5", "4.1.5rc1", False),
+        ("4.1.5", "4.1.5.post1", False),
+        ("4.1.5", "4.1.5+local", False),
+        ("1!4.1.5", "4.1.5", False),
+        ("0.1", "1", False),
+        ("4.1.5", "", False),
+    ],
+)
+def test_same_version(left, right, same):
+    assert same_version(left, right) is same
+    assert same_version(right, left) is same
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "also", "reason"),
+    [
+        pytest.param({}, environment(), {}, None, id="as desired"),
+        pytest.param({}, None, {}, "there is none", id="none"),
+        pytest.param({"version": "4.1.5"}, environment(), {}, None, id="this version"),
+        pytest.param({"version": "4.1"}, environment(version="4.1.0"), {}, None, id="this version, written otherwise"),
+        pytest.param({"version": "4.1.4"}, environment(), {}, "its version is 4.1.5", id="a newer version"),
+        pytest.param({"version": "4.2.0"}, environment(), {}, "its version is 4.1.5", id="an older version"),
+        pytest.param({"state": "latest"}, environment(), {"newest": "4.1.5"}, None, id="the newest"),
+        pytest.param(
+            {"state": "latest"},
+            environment(),
+            {"newest": "4.1.6"},
+            "its version is 4.1.5 and the newest is 4.1.6",
+            id="not the newest",
+        ),
+        pytest.param(
+            {}, environment(missing=("aws", "raft")), {}, "it lacks the extras aws, raft", id="extras are missing"
+        ),
+        pytest.param({}, environment(), {"python": "/usr/bin/python3.11"}, None, id="this interpreter"),
+        pytest.param(
+            {},
+            environment(),
+            {"python": "/usr/bin/python3.12"},
+            "its interpreter is /usr/bin/python3.11",
+            id="another interpreter",
+        ),
+        pytest.param(
+            {"version": "4.1.4"},
+            environment(version=None, missing=("etcd",), problem="it holds no complete patroni"),
+            {"python": "/usr/bin/python3.12"},
+            "it holds no complete patroni",
+            id="a problem comes before all else",
+        ),
+    ],
+)
+def test_environment_drift(wanted, found, also, reason):
+    assert environment_drift(desired(**wanted), found, **also) == reason
+
+
+OFFERED = environment(executables=("patroni", "patronictl", "patroni_aws"))
+LINKED = links(built(1), "patroni", "patronictl", "patroni_aws")
+FOREIGN_FILE = PathState("file", 0, 0, 0o755)
+
+
+@pytest.mark.parametrize(
+    ("executables", "names"),
+    [
+        pytest.param(LINKED, (), id="all linked"),
+        pytest.param({}, ("patroni", "patronictl", "patroni_aws"), id="none linked"),
+        pytest.param({**LINKED, "patroni": link(f"{LEGACY}/bin/patroni")}, ("patroni",), id="linked to another"),
+        pytest.param({**LINKED, "patronictl": link(f"{BIN_DIR}/patroni")}, ("patronictl",), id="linked crosswise"),
+        pytest.param({**LINKED, "foreign": link("/usr/bin/true")}, (), id="a foreign link beside"),
+        pytest.param({**LINKED, "patroni_aws": FOREIGN_FILE}, (), id="a foreign file under a lesser name"),
+        pytest.param({**LINKED, "patroni": FOREIGN_FILE}, ("patroni",), id="a foreign file under patroni"),
+    ],
+)
+def test_unexposed(executables, names):
+    assert unexposed(observed(executables=executables), OFFERED) == names
+
+
+@pytest.mark.parametrize(
+    ("found", "pointer", "known"),
+    [
+        pytest.param(environment(), link(built(1)), POINTER, id="pointed to"),
+        pytest.param(environment(), link(built(2)), built(1), id="another is pointed to"),
+        pytest.param(environment(), MISSING, built(1), id="no pointer"),
+        pytest.param(environment(POINTER), directory(), POINTER, id="made by pipx alone"),
+        pytest.param(environment(LEGACY), MISSING, LEGACY, id="made by an older pipx"),
+    ],
+)
+def test_public_path(found, pointer, known):
+    assert public_path(desired(), observed(pointer=pointer), found) == known
