@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
@@ -21,6 +22,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
 
 _LOCK_POLL_SECONDS = 2.0
+# Of pip's output, the end.
+_LOG_CHARACTERS = 8000
 # A command such as patronictl list is over by then; one that watches the cluster is not waited for.
 _IN_USE_SECONDS = 10
 
@@ -141,6 +144,7 @@ class Applier:
             temporary = f"{self._desired.generations}/switch"
             _files.remove_tree(temporary)
             os.symlink(step.environment, temporary)
+            os.makedirs(step.path.rpartition("/")[0], 0o755, exist_ok=True)
             _files.exchange(temporary, step.path)
             _files.sync_directory(step.path.rpartition("/")[0])
             _files.remove_tree(temporary)
@@ -193,7 +197,9 @@ class Applier:
         argv = _commands.pipx_install(self.pipx.path, step.requirement, step.python)
         environment = _commands.pipx_environment(step.generation, self._desired.shared_libraries)
         try:
-            self._run_patiently(argv, environment, self._desired.account, clean_up=lambda: self._remove_partial(step))
+            self._run_patiently(
+                argv, environment, self._desired.account, lambda completed: self._after_failure(step, completed)
+            )
         except CommandError as error:
             offered = _commands.parse_offered(error.completed.output)
             if not offered:
@@ -204,9 +210,13 @@ class Applier:
                 error.completed,
             ) from error
 
-    def _remove_partial(self, step: model.BuildEnvironment) -> None:
+    def _after_failure(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
+        """Add what pip said, which goes away with the generation, and clear the way for another try."""
         with self._host.identity(self._desired.account):
+            log = _commands.parse_pip_log(completed.output)
+            said = _files.read_text(log) if log and log.startswith(f"{step.generation}/") else None
             _files.remove_tree(step.path)
+        return replace(completed, stderr=f"{completed.stderr}\n{said[-_LOG_CHARACTERS:]}") if said else completed
 
     def _check(self, step: model.BuildEnvironment) -> None:
         """Prove that the new environment works, as the account.
@@ -223,7 +233,7 @@ class Applier:
             if completed.rc != 0:
                 raise CommandError(
                     f"{step.requirement} was installed but does not run as {self._desired.account.name}: "
-                    f"{_last_line(completed)}",
+                    f"{_commands.parse_cause(completed.output)}",
                     completed,
                 )
 
@@ -248,7 +258,7 @@ class Applier:
         argv: t.Sequence[str],
         environment: t.Mapping[str, str] | None = None,
         account: model.Account | None = None,
-        clean_up: t.Callable[[], None] | None = None,
+        after_failure: t.Callable[[model.Completed], model.Completed] = lambda completed: completed,
     ) -> None:
         """Run a command that works over the network, or that may find another one at work, until it succeeds.
 
@@ -261,8 +271,7 @@ class Applier:
             completed = self._host.run(argv, account=account, environment=environment)
             if completed.rc == 0:
                 return
-            if clean_up is not None:
-                clean_up()
+            completed = after_failure(completed)
             if _commands.is_locked(completed.output) and time.monotonic() < deadline:
                 time.sleep(_LOCK_POLL_SECONDS)
             elif _commands.is_transient(completed.output) and retries > 0:
@@ -275,13 +284,8 @@ class Applier:
     def _must(completed: model.Completed) -> None:
         if completed.rc != 0:
             ended = f"ended with code {completed.rc}" if completed.rc >= 0 else f"was killed by signal {-completed.rc}"
-            raise CommandError(f"{completed.program} {ended}: {_last_line(completed)}", completed)
+            raise CommandError(f"{completed.program} {ended}: {_commands.parse_cause(completed.output)}", completed)
 
 
 def _explained(step: model.Step, error: OSError) -> str:
     return f"{step.action} {step.target}: {error}"
-
-
-def _last_line(completed: model.Completed) -> str:
-    lines = (completed.stderr.strip() or completed.stdout.strip()).splitlines()
-    return lines[-1].strip() if lines else "it said nothing"

@@ -42,12 +42,13 @@ _EXTRA_IMPORTS = {
 
 # As apt, dnf, pip and pipx word them. A certificate that is not trusted does not become so by waiting.
 _LOCKED = re.compile(
-    r"could not get lock|unable to lock|unable to acquire the dpkg|is another process using it"
-    r"|failed to obtain .*lock|waiting for process with pid|another app is currently holding",
+    r"could not get lock|unable to lock|is another process using it\?"
+    r"|already locked by|failed to obtain .*lock|waiting for process with pid|another app is currently holding",
     re.IGNORECASE,
 )
 _FINAL = re.compile(
-    r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|No space left on device|Read-only file system"
+    r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|No space left on device|Read-only file system|404 +Not Found",
+    re.IGNORECASE,
 )
 _TRANSIENT = re.compile(
     r"temporary failure (in name resolution|resolving)|could not resolve|name or service not known"
@@ -55,7 +56,7 @@ _TRANSIENT = re.compile(
     r"|could not connect|unable to connect|network is unreachable|no route to host|remote end closed"
     r"|read timed out|timed out|timeout was reached|incompleteread|incomplete read|hash sum mismatch"
     r"|(50[0234]|429) (server|client) error|HTTP error (50[0234]|429)|\b(50[0234]|429)\s+(bad|service|gateway|too many)"
-    r"|cannot download|failed to download|failed to fetch",
+    r"|cannot download|failed to download|failed to fetch|\(from versions: none\)",
     re.IGNORECASE,
 )
 # The mirror no longer has the file that the lists name.
@@ -156,9 +157,22 @@ def parse_newest(text: str) -> str | None:
     return matched.group(1) if matched else None
 
 
+def parse_pip_log(text: str) -> str | None:
+    """Read where pipx wrote what pip said; of that it prints a few lines only."""
+    matched = re.search(r"Full pip output in file:\s+(/.*)", text)
+    return matched.group(1).strip() if matched else None
+
+
+def parse_cause(text: str) -> str:
+    """Choose the line that tells best why a command failed: the last that speaks of an error, or the last."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"(E|ERROR|error|fatal|\w*(Error|Exception))\b:?", line)]
+    return (telling or lines or ["it said nothing"])[-1]
+
+
 def parse_offered(text: str) -> tuple[str, ...]:
     """Read the versions that pip names when it does not find the one that was asked for."""
-    matched = re.findall(r"\(from versions: ([^)]*)\)", text)
+    matched = re.findall(r"requirement patroni\b.* \(from versions: ([^)]*)\)", text)
     names = matched[-1].split(", ") if matched else []
     return tuple(name for name in names if name != "none")
 

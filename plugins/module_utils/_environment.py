@@ -15,8 +15,10 @@ from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSE
 from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import Environment
 
-# The account can write anything into its files; only what looks like a version or a name goes into a requirement.
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
+# The account can write anything into its files; what is believed of them has to look like what it should be.
+_VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]*")
+_EXTRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_EXECUTABLE = re.compile(r"patroni[A-Za-z0-9_-]*")
 
 
 class _Broken(Exception):
@@ -44,7 +46,7 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
         problem = str(broken)
     return Environment(
         path=path,
-        version=version if _PLAIN.fullmatch(str(version)) else None,
+        version=version if isinstance(version, str) and _VERSION.fullmatch(version) else None,
         extras=_recorded_extras(main),
         missing=missing,
         python=python,
@@ -75,14 +77,14 @@ def _read_record(path: str) -> dict[str, t.Any]:
     try:
         record = json.loads(read_text(f"{path}/pipx_metadata.json") or "")
         return record if isinstance(record.get("main_package"), dict) else {}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}
 
 
 def _recorded_extras(main: dict[str, t.Any]) -> tuple[str, ...]:
     matched = re.search(r"\[([^\]]*)\]", str(main.get("package_or_url") or ""))
     names = matched.group(1).split(",") if matched else []
-    return tuple(name.strip() for name in names if _PLAIN.fullmatch(name.strip()))
+    return tuple(name.strip() for name in names if _EXTRA.fullmatch(name.strip()))
 
 
 def _changed_at(path: str) -> float:
@@ -135,7 +137,7 @@ def _executables(info: str) -> tuple[str, ...]:
             section = line.strip()
         elif section == "[console_scripts]" and "=" in line:
             names.append(line.partition("=")[0].strip())
-    return tuple(dict.fromkeys((*ESSENTIAL, *names)))
+    return tuple(dict.fromkeys((*ESSENTIAL, *filter(_EXECUTABLE.fullmatch, names))))
 
 
 def _missing_extras(packages: str, info: str, extras: t.Sequence[str]) -> tuple[str, ...]:
@@ -166,7 +168,10 @@ def _check_files(packages: str) -> None:
     An edited file is not damage: somebody may have patched it. Compiled files are made again by Python.
     """
     for name in _distributions(packages):
-        for line in (read_text(f"{packages}/{name}/RECORD") or "").splitlines():
+        record = read_text(f"{packages}/{name}/RECORD")
+        if not record:
+            raise _Broken(f"its list of files {packages}/{name}/RECORD is gone")
+        for line in record.splitlines():
             file, _hash, size = [*line.rsplit(",", 2), "", ""][:3]
             file = file.strip('"')
             if not file or file.endswith(".pyc") or "__pycache__" in file:

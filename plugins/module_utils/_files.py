@@ -43,10 +43,11 @@ def read_text(path: str) -> str | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _READ_LIMIT:
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _READ_LIMIT:
-            return None
         return stream.read(_READ_LIMIT).decode("utf-8", "surrogateescape")
 
 

@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 _FAMILIES = (("debian", {"debian"}), ("redhat", {"rhel", "fedora", "centos"}))
 _USUAL_HOMES = {"debian": "/var/lib/postgresql", "redhat": "/var/lib/pgsql"}
 # PEP 440, without what its comparison would ignore or what names no single release.
-_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?")
+_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?", re.ASCII)
 # PEP 685.
 _EXTRA = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -126,7 +126,10 @@ def _checked_path(name: str, value: str | None) -> str:
         raise PatroniInstallError(f"{name}: {value!r} climbs with '..'; name the folder itself")
     if not value.isprintable():
         raise PatroniInstallError(f"{name}: {value!r} holds a character that cannot be printed; leave it out")
-    return "/" + os.path.normpath(value).strip("/")
+    path = "/" + os.path.normpath(value).strip("/")
+    if path == "/":
+        raise PatroniInstallError(f"{name}: {value!r} is the root of all folders; name one of its own")
+    return path
 
 
 def _config_path(value: str, config_dir: str) -> str:

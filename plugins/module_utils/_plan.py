@@ -230,7 +230,8 @@ def _without_repeated_folders(account: Account, steps: tuple[Step, ...]) -> tupl
                 continue
             parent = created.get(step.path.rpartition("/")[0])
             if parent is not None and parent.uid == account.uid and not step.as_account:
-                step = replace(step, uid=account.uid, as_account=True)
+                gid = account.gid if step.uid == 0 else step.gid
+                step = replace(step, uid=account.uid, gid=gid, as_account=True)
             created[step.path] = step
         kept.append(step)
     return tuple(kept)

@@ -88,7 +88,7 @@ def _probe_files(desired: Desired, host: Host) -> Observed:
         environment=chosen,
         executables=executables,
         bin_dir=_probe_place(desired.bin_dir, account, host),
-        pipx_home=_probe_place(f"{desired.pipx_home}/venvs", account, host, for_account=True),
+        pipx_home=_probe_place(desired.pipx_home, account, host, for_account=True),
         config_dir=_probe_place(desired.config_dir, account, host),
         unit_dir=_probe_place(unit_folder, account, host),
         unit=look(desired.unit_path, content=True),

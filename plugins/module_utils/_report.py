@@ -132,13 +132,13 @@ def _diff(
     elif isinstance(step, model.BuildEnvironment):
         new = _described(version or "the newest that the index offers", step.extras)
         yield _entry(desired.environment, _environment(before.environment), new)
-    elif isinstance(step, (model.RemoveDirectory, model.RemoveExecutables)):
+    elif isinstance(step, (model.RemoveDirectory, model.RemoveEnvironment, model.RemoveExecutables)):
         yield _entry(step.path, _lines(getattr(step, "names", ("present",))), "")
     elif isinstance(step, (model.InstallPackages, model.InstallPipx)):
         yield _entry(step.action, "", f"{step.target}\n")
     elif isinstance(step, model.ExposeExecutables):
-        links = (name for name, state in before.executables.items() if state.kind == "link")
         offered = before.environment.executables if before.environment else ()
+        links = (name for name in offered if name in before.executables)
         yield _entry(step.path, _lines(links), _lines(offered))
 
 

@@ -114,3 +114,27 @@ def hosts(images: None, molecule: Molecule, collections: Path) -> t.Iterator[dic
         yield booted
     finally:
         molecule("destroy")
+
+
+_FIGURES: dict[str, list[dict[str, t.Any]]] = {}
+
+
+@pytest.fixture(scope="session")
+def figures() -> t.Callable[..., None]:
+    """Keep a row of figures for the tables at the end of the run."""
+
+    def keep(table: str, **row: t.Any) -> None:
+        _FIGURES.setdefault(table, []).append(row)
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name, rows in _FIGURES.items():
+        terminalreporter.section(name)
+        columns = list(rows[0])
+        cells = [columns, *([str(row[column]) for column in columns] for row in rows)]
+        widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+        for line in cells:
+            text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            terminalreporter.write_line(text.rstrip())

@@ -58,11 +58,9 @@ class Host:
     def lay_out(self, collections: Path) -> None:
         """Put the module's code and what it needs of ansible-core there, as a module's payload has them."""
         core = Path(ansible.__file__).parent
-        self.run("mkdir", "-p", f"{LAID_OUT}/ansible")
+        self.shell(f"mkdir -p {LAID_OUT}/ansible && touch {LAID_OUT}/ansible/__init__.py")
         for source, target in (
             (core / "module_utils", "ansible/module_utils"),
-            (core / "__init__.py", "ansible/__init__.py"),
-            (core / "release.py", "ansible/release.py"),
             (collections / "ansible_collections", "ansible_collections"),
             (DRIVER, "driver.py"),
         ):
@@ -75,9 +73,10 @@ class Host:
         self, *, check_mode: bool = False, environment: dict[str, str] | None = None, **options: t.Any
     ) -> Result:
         """Run the module, and return its result, a failed one too."""
-        return read_result(
-            self.run(*driver(options, check_mode=check_mode, environment=environment), check=False).stdout
-        )
+        done = self.run(*driver(options, check_mode=check_mode, environment=environment), check=False)
+        result = read_result(done.stdout)
+        assert result, f"{self.name}: the module gave no result: {done.stdout}{done.stderr}"
+        return result
 
     def start_install(self, **options: t.Any) -> subprocess.Popen[str]:
         """Start the module and go on."""

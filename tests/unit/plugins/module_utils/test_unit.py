@@ -80,9 +80,7 @@ def test_default():
             'ExecStart="/opt/datenbänke/patroni" "/etc/база/p.yaml"',
             id="unicode",
         ),
-        pytest.param(
-            "/opt/{0}", "/etc/{user}/p.yaml", 'ExecStart="/opt/{0}/patroni" "/etc/{user}/p.yaml"', id="braces"
-        ),
+        pytest.param("/opt/{0}", "/etc/{user}/p", 'ExecStart="/opt/{0}/patroni" "/etc/{user}/p"', id="braces"),
     ],
 )
 def test_paths_are_quoted_for_systemd(bin_dir, config_path, start):

@@ -1,0 +1,177 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The law of the rooms: who may import whom, who may act, and that documentation and code name the same things."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.pgedge.platform.plugins.module_utils import _apply, _model
+from ansible_collections.pgedge.platform.plugins.modules import patroni_install
+
+PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
+ROOMS = {path.stem: ast.parse(path.read_text("utf-8")) for path in sorted((PLUGINS / "module_utils").glob("*.py"))}
+MODULE = ast.parse((PLUGINS / "modules" / "patroni_install.py").read_text("utf-8"))
+SOURCES = {**ROOMS, "patroni_install": MODULE}
+
+PURE = ("_model", "_drift", "_unit", "_report", "_commands", "_plan")
+HARMLESS = {"__future__", "dataclasses", "re", "typing"}
+OUR_ROOMS = "ansible_collections.pgedge.platform.plugins.module_utils"
+
+
+def imported(tree):
+    """Name every module that is imported anywhere in a source; our own rooms by their short names."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "the loader of collections takes absolute imports only"
+            if node.module == OUR_ROOMS:
+                names.update(alias.name for alias in node.names)
+            else:
+                names.add(node.module.replace(f"{OUR_ROOMS}.", ""))
+    return names
+
+
+def called(tree):
+    """Name every function or method that is called in a source, by the last part of its name."""
+    functions = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {getattr(function, "attr", getattr(function, "id", None)) for function in functions}
+
+
+def callers(*names):
+    return {room for room, tree in SOURCES.items() if called(tree) & set(names)}
+
+
+def test_the_rooms_are_found():
+    assert set(PURE) < set(ROOMS)
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_pure_rooms_import_nothing_that_acts(room):
+    assert imported(ROOMS[room]) <= HARMLESS | set(PURE) | {"_errors"}
+
+
+@pytest.mark.parametrize("room", [*PURE, "_errors"])
+def test_pure_rooms_open_nothing(room):
+    assert not called(ROOMS[room]) & {"open", "exec", "eval", "__import__", "print"}
+
+
+def test_errors_know_nothing_but_the_model():
+    assert imported(ROOMS["_errors"]) <= HARMLESS | {"_model"}
+
+
+def test_the_model_knows_no_other_room():
+    assert imported(ROOMS["_model"]) <= HARMLESS
+
+
+@pytest.mark.parametrize(
+    ("room", "others"),
+    [
+        ("_probe", {"_apply", "_plan", "_report", "_run"}),
+        ("_apply", {"_plan", "_report", "_run"}),
+        ("_host", {"_apply", "_plan", "_probe", "_report", "_run", "_files"}),
+        ("_files", {"_apply", "_plan", "_probe", "_report", "_run", "_host"}),
+        ("_environment", {"_apply", "_plan", "_probe", "_report", "_run", "_host"}),
+    ],
+)
+def test_data_flows_one_way(room, others):
+    assert not imported(ROOMS[room]) & others
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_no_room_imports_the_module(room):
+    assert not any("plugins.modules" in name for name in imported(ROOMS[room]))
+
+
+def test_one_door_to_commands():
+    assert callers("run_command") == {"_host"}
+
+
+def test_no_other_door_to_commands():
+    assert not any(imported(tree) & {"subprocess", "multiprocessing", "pty"} for tree in SOURCES.values())
+    assert callers("system", "popen", "execv", "execve", "execvp", "posix_spawn") == set()
+
+
+def test_one_place_switches_identity():
+    assert callers(
+        "seteuid", "setegid", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups"
+    ) == {"_host"}
+
+
+def test_one_place_fails_and_one_exits():
+    assert callers("fail_json", "exit_json") == {"patroni_install"}
+
+
+def test_main_is_small():
+    main = next(node for node in MODULE.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+
+    assert main.end_lineno - main.lineno < 40
+
+
+def subclasses(cls):
+    for child in cls.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+STEPS = sorted(
+    {cls for cls in subclasses(_model.Step) if not cls.__name__.startswith("_")}, key=lambda cls: cls.__name__
+)
+
+
+def test_steps_are_told_apart_by_their_actions():
+    assert len({cls.action for cls in STEPS}) == len(STEPS) > 10
+
+
+@pytest.mark.parametrize("cls", STEPS, ids=lambda cls: cls.__name__)
+def test_every_step_is_named_applied_and_documented(cls):
+    snake = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+    returned = yaml.safe_load(patroni_install.RETURN)["steps"]["contains"]["action"]["description"]
+
+    assert cls.action == snake
+    assert callable(getattr(_apply.Applier, f"_{cls.action}"))
+    assert f"V({cls.action})" in " ".join(returned)
+
+
+def test_no_other_action_is_documented():
+    first = yaml.safe_load(patroni_install.RETURN)["steps"]["contains"]["action"]["description"][0]
+
+    assert set(re.findall(r"V\((\w+)\)", first)) == {cls.action for cls in STEPS}
+
+
+OPTIONS = yaml.safe_load(patroni_install.DOCUMENTATION)["options"]
+
+
+def test_every_option_is_documented():
+    assert set(OPTIONS) == set(patroni_install.ARGUMENT_SPEC)
+
+
+@pytest.mark.parametrize("name", sorted(patroni_install.ARGUMENT_SPEC))
+@pytest.mark.parametrize("key", ["type", "elements", "choices", "default", "required", "no_log"])
+def test_option_is_documented_as_it_is(name, key):
+    assert OPTIONS[name].get(key) == patroni_install.ARGUMENT_SPEC[name].get(key)
+
+
+@pytest.mark.parametrize("name", sorted(patroni_install.ARGUMENT_SPEC))
+def test_examples_and_options_agree(name):
+    tasks = yaml.safe_load(patroni_install.EXAMPLES)
+    used = {option for task in tasks for option in task.get("pgedge.platform.patroni_install") or {}}
+
+    assert used <= set(OPTIONS)
+    assert OPTIONS[name]["description"]
+
+
+def test_the_sources_are_those_that_are_imported():
+    # The law is read from the checkout, the documentation from what was imported: both must be the same.
+    checkout = (PLUGINS / "modules" / "patroni_install.py").read_text("utf-8")
+
+    assert textwrap.dedent(patroni_install.DOCUMENTATION) in checkout

@@ -1,0 +1,490 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From parameters to what is desired: defaults, and every refusal."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+
+import pytest
+from ansible.module_utils import distro
+
+from ansible_collections.pgedge.platform.plugins.module_utils import _params
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Desired, Patience
+from ansible_collections.pgedge.platform.plugins.modules.patroni_install import ARGUMENT_SPEC
+
+DEFAULTS = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
+
+DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nID=debian\n'
+ROCKY = 'PRETTY_NAME="Rocky Linux 9.6 (Blue Onyx)"\nNAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\n'
+
+
+class FakeHost:
+    """The part of Host that reading parameters takes."""
+
+    def __init__(self, root=True):
+        self.root = root
+        self.warnings = []
+        self.identities = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+    @contextlib.contextmanager
+    def identity(self, account):
+        self.identities.append(account.name)
+        yield
+
+
+@pytest.fixture
+def system(monkeypatch, tmp_path):
+    """Let the module find itself on the system whose os-release is this."""
+
+    def pretend(os_release):
+        path = tmp_path / "os-release"
+        path.write_text(os_release, "utf-8")
+        found = distro.LinuxDistribution(
+            include_lsb=False, os_release_file=str(path), distro_release_file=str(tmp_path / "none")
+        )
+        for name in ("id", "like", "name"):
+            monkeypatch.setattr(_params.distro, name, getattr(found, name))
+
+    pretend(DEBIAN)
+    return pretend
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path, system):
+    """The home of a postgres account on a host whose root runs the module."""
+    # pipx writes paths with links resolved, and so they are compared.
+    folder = os.path.realpath(str(tmp_path / "postgresql"))
+    os.mkdir(folder)
+    users = {
+        "postgres": (111, 113, folder),
+        "root": (0, 0, folder),
+        "homeless": (112, 113, f"{folder}/gone"),
+        "groupless": (114, 999, folder),
+        "slashed": (115, 113, f"{folder}//x/../"),
+    }
+    groups = {"postgres": 113, "root": 0, "dba": 200}
+
+    def user(name):
+        uid, gid, path = users[name]
+        return pwd.struct_passwd((name, "x", uid, gid, "", path, "/bin/bash"))
+
+    def group_of(gid):
+        name = {number: name for name, number in groups.items()}[gid]
+        return grp.struct_group((name, "x", gid, []))
+
+    monkeypatch.setattr(pwd, "getpwnam", user)
+    monkeypatch.setattr(grp, "getgrnam", lambda name: group_of(groups[name]))
+    monkeypatch.setattr(grp, "getgrgid", group_of)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "getegid", lambda: 0)
+    return folder
+
+
+def desire(host=None, check_mode=False, **params):
+    return _params.desire({**DEFAULTS, **params}, host or FakeHost(), check_mode=check_mode)
+
+
+def refusal(host=None, check_mode=False, **params):
+    with pytest.raises(PatroniInstallError) as refused:
+        desire(host, check_mode, **params)
+    return str(refused.value)
+
+
+def test_defaults(home):
+    host = FakeHost()
+
+    assert desire(host) == Desired(
+        state="present",
+        family="debian",
+        distribution="Debian GNU/Linux 12 (bookworm)",
+        account=Account("postgres", 111, 113, home, "postgres", 113),
+        extras=("psycopg2-binary", "etcd"),
+        bin_dir=f"{home}/.local/bin",
+        pipx_home=f"{home}/.local/share/pipx",
+        config_dir="/etc/patroni",
+        config_path="/etc/patroni/patroni.yaml",
+        unit_path="/etc/systemd/system/patroni.service",
+        unit_uid=0,
+        unit_gid=0,
+        legacy_environment=f"{home}/.local/pipx/venvs/patroni",
+    )
+    assert host.warnings == []
+
+
+def test_every_option_is_heeded(home):
+    wanted = desire(
+        state="present",
+        version="4.1.5",
+        extras=["psycopg3", "etcd3", "psycopg3"],
+        group="dba",
+        bin_dir="/opt/patroni/bin",
+        pipx_home="/opt/pipx",
+        config_dir="/srv/patroni",
+        config_file="main.yml",
+        unit_path="/etc/systemd/system/patroni-main.service",
+        pipx_executable="/opt/tools/pipx",
+        pipx_version="1.7.1",
+        python="python3.12",
+        force=True,
+    )
+
+    assert wanted == Desired(
+        state="present",
+        family="debian",
+        distribution="Debian GNU/Linux 12 (bookworm)",
+        account=Account("postgres", 111, 113, home, "dba", 200),
+        extras=("psycopg3", "etcd3"),
+        bin_dir="/opt/patroni/bin",
+        pipx_home="/opt/pipx",
+        config_dir="/srv/patroni",
+        config_path="/srv/patroni/main.yml",
+        unit_path="/etc/systemd/system/patroni-main.service",
+        unit_uid=0,
+        unit_gid=0,
+        legacy_environment=f"{home}/.local/pipx/venvs/patroni",
+        version="4.1.5",
+        python="python3.12",
+        pipx_executable="/opt/tools/pipx",
+        pipx_version="1.7.1",
+        force=True,
+    )
+
+
+def test_links_to_pipx_home_are_resolved_with_the_account_s_identity(home):
+    os.mkdir(f"{home}/data")
+    os.symlink(f"{home}/data", f"{home}/.local")
+    host = FakeHost()
+
+    wanted = desire(host)
+
+    assert (wanted.pipx_home, wanted.legacy_environment) == (
+        f"{home}/data/share/pipx",
+        f"{home}/data/pipx/venvs/patroni",
+    )
+    assert wanted.bin_dir == f"{home}/.local/bin"
+    assert host.identities == ["postgres"]
+
+
+def os_release(pretty, identifier, like=""):
+    return f'PRETTY_NAME="{pretty}"\nNAME="{pretty}"\nID={identifier}\nID_LIKE="{like}"\n'
+
+
+@pytest.mark.parametrize(
+    ("release", "family", "distribution"),
+    [
+        pytest.param(DEBIAN, "debian", "Debian GNU/Linux 12 (bookworm)", id="Debian"),
+        pytest.param(os_release("Ubuntu 24.04.1 LTS", "ubuntu", "debian"), "debian", "Ubuntu 24.04.1 LTS", id="Ubuntu"),
+        pytest.param(os_release("Linux Mint 22", "linuxmint", "ubuntu debian"), "debian", "Linux Mint 22", id="Mint"),
+        pytest.param(
+            os_release("Red Hat Enterprise Linux 9.4 (Plow)", "rhel", "fedora"),
+            "redhat",
+            "Red Hat Enterprise Linux 9.4 (Plow)",
+            id="RHEL",
+        ),
+        pytest.param(ROCKY, "redhat", "Rocky Linux 9.6 (Blue Onyx)", id="Rocky"),
+        pytest.param(
+            os_release("AlmaLinux 9.4", "almalinux", "rhel centos fedora"), "redhat", "AlmaLinux 9.4", id="Alma"
+        ),
+        pytest.param(
+            os_release("Oracle Linux Server 9.4", "ol", "fedora"), "redhat", "Oracle Linux Server 9.4", id="Oracle"
+        ),
+        pytest.param(
+            os_release("Amazon Linux 2023", "amzn", "fedora"), "redhat", "Amazon Linux 2023", id="Amazon Linux 2023"
+        ),
+        pytest.param(
+            os_release("CentOS Stream 9", "centos", "rhel fedora"), "redhat", "CentOS Stream 9", id="CentOS Stream"
+        ),
+        pytest.param(os_release("Fedora Linux 40", "fedora"), "redhat", "Fedora Linux 40", id="Fedora"),
+    ],
+)
+def test_family(home, system, release, family, distribution):
+    system(release)
+
+    wanted = desire()
+
+    assert (wanted.family, wanted.distribution) == (family, distribution)
+
+
+@pytest.mark.parametrize(
+    ("release", "found"),
+    [
+        pytest.param(os_release("Arch Linux", "arch"), "Arch Linux (ID=arch)", id="Arch"),
+        pytest.param(
+            os_release("openSUSE Leap 15.6", "opensuse-leap", "suse opensuse"),
+            "openSUSE Leap 15.6 (ID=opensuse)",
+            id="SUSE",
+        ),
+        pytest.param(os_release("Alpine Linux v3.20", "alpine"), "Alpine Linux v3.20 (ID=alpine)", id="Alpine"),
+        pytest.param("", "this system (ID=?)", id="none"),
+    ],
+)
+def test_other_family_is_refused(home, system, release, found):
+    system(release)
+
+    assert refusal() == (f"{found} belongs to no family that is known here; the Debian family and the RHEL family are")
+
+
+@pytest.mark.parametrize("name", ["version", "pipx_version"])
+@pytest.mark.parametrize(
+    "value", ["4", "4.1", "4.1.5", "4.1.5rc1", "4.1.5a2", "4.1.5.post1", "4.1.5.dev3", "4.1.5+pgedge.1"]
+)
+def test_version(home, name, value):
+    assert getattr(desire(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", ["version", "pipx_version"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "latest",
+        ">=4.1",
+        "4.1.*",
+        "4.1.5 ",
+        "4.1.5\n",
+        "4.1.5; python_version > '3'",
+        "4.1.5 --index-url=http://example.org",
+        "--pre",
+        "-r/etc/passwd",
+        "4..1",
+        "\u0664.1",
+    ],
+)
+def test_version_is_refused(home, name, value):
+    assert refusal(**{name: value}) == (
+        f"{name}: {value!r} is no exact version; one as in PEP 440 is needed, say 4.1.5"
+    )
+
+
+@pytest.mark.parametrize("state", ["latest", "absent"])
+def test_version_with_another_state_is_refused(home, state):
+    assert refusal(version="4.1.5", state=state) == f"version: it goes with state=present, not with state={state}"
+
+
+@pytest.mark.parametrize("extra", ["etcd", "psycopg2-binary", "psycopg3", "a", "A.b_c-9"])
+def test_extra(home, extra):
+    assert desire(extras=[extra]).extras == (extra,)
+
+
+def test_no_extras(home):
+    assert desire(extras=[]).extras == ()
+
+
+@pytest.mark.parametrize(
+    "extra", ["", "etcd,aws", "etcd]", "-etcd", "etcd-", "et cd", "etcd\n", "etcd;x", "etcd@http://x"]
+)
+def test_extra_is_refused(home, extra):
+    assert refusal(extras=["etcd", extra]) == (
+        f"extras: {extra!r} is no name of an extra; one as in PEP 508 is needed, say etcd"
+    )
+
+
+PATHS = ("bin_dir", "pipx_home", "config_dir", "unit_path", "pipx_executable")
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("/opt/x.service", "/opt/x.service"),
+        ("//opt///x.service/", "/opt/x.service"),
+        ("/opt/./x.service", "/opt/x.service"),
+        ("/opt/my patroni/..x/x.service", "/opt/my patroni/..x/x.service"),
+        ("/opt/база/x.service", "/opt/база/x.service"),
+    ],
+)
+def test_path(home, name, value, read):
+    assert getattr(desire(**{name: value}), name) == read
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        pytest.param("opt/x.service", "is no absolute path; one that starts with / is needed", id="relative"),
+        pytest.param("~nobody/x.service", "is no absolute path; one that starts with / is needed", id="unknown home"),
+        pytest.param("/opt/../x.service", "climbs with '..'; name the folder itself", id="climbing"),
+        pytest.param("/opt/x.service/..", "climbs with '..'; name the folder itself", id="climbing at the end"),
+        pytest.param("/opt/a\nb.service", "holds a character that cannot be printed; leave it out", id="newline"),
+        pytest.param("/opt/a\tb.service", "holds a character that cannot be printed; leave it out", id="tab"),
+        pytest.param("/opt/a\x1b[0m.service", "holds a character that cannot be printed; leave it out", id="escape"),
+        pytest.param("/opt/a\u2028.service", "holds a character that cannot be printed; leave it out", id="separator"),
+    ],
+)
+def test_path_is_refused(home, name, value, reason):
+    assert refusal(**{name: value}) == f"{name}: {value!r} {reason}"
+
+
+@pytest.mark.parametrize("name", ["bin_dir", "pipx_home", "config_dir", "unit_path"])
+def test_empty_path_is_refused(home, name):
+    assert refusal(**{name: ""}) == f"{name}: '' is no absolute path; one that starts with / is needed"
+
+
+def test_root_of_all_folders_is_no_configuration_directory(home):
+    # It would become the account's, with mode 0700.
+    assert refusal(config_dir="/").startswith("config_dir: '/' ")
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        pytest.param("patroni.yaml", "/etc/patroni/patroni.yaml", id="bare"),
+        pytest.param("my cluster.yml", "/etc/patroni/my cluster.yml", id="bare, with a space"),
+        pytest.param("/srv/patroni.yaml", "/srv/patroni.yaml", id="absolute"),
+        pytest.param("/etc/patroni/", "/etc/patroni", id="a directory, which Patroni merges"),
+    ],
+)
+def test_config_file(home, value, path):
+    assert desire(config_file=value).config_path == path
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("conf/patroni.yaml", "is no absolute path; one that starts with / is needed"),
+        ("./patroni.yaml", "is no absolute path; one that starts with / is needed"),
+        ("", "is no absolute path; one that starts with / is needed"),
+        (".", "is no absolute path; one that starts with / is needed"),
+        ("..", "is no absolute path; one that starts with / is needed"),
+        ("/etc/../patroni.yaml", "climbs with '..'; name the folder itself"),
+    ],
+)
+def test_config_file_is_refused(home, value, reason):
+    assert refusal(config_file=value) == f"config_file: {value!r} {reason}"
+
+
+def test_config_file_with_a_newline_is_refused(home):
+    assert refusal(config_file="a\nExecStartPre=x") == (
+        "config_file: '/etc/patroni/a\\nExecStartPre=x' holds a character that cannot be printed; leave it out"
+    )
+
+
+@pytest.mark.parametrize("name", ["patroni.service", "patroni-16.service", "pat:ro_ni.x.service", "a\\x2db.service"])
+def test_unit_name(home, name):
+    assert desire(unit_path=f"/etc/systemd/system/{name}").unit_name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["patroni", "patroni.timer", ".service/", "pat roni.service", "patroni@.service", "ä.service"]
+)
+def test_unit_name_is_refused(home, name):
+    path = f"/etc/systemd/system/{name}".rstrip("/")
+
+    assert refusal(unit_path=f"/etc/systemd/system/{name}") == (
+        f"unit_path: {path!r} does not end in the name of a unit, such as patroni.service"
+    )
+
+
+@pytest.mark.parametrize("name", ["lock_timeout", "retries", "retry_delay"])
+def test_patience(name):
+    with pytest.raises(PatroniInstallError) as refused:
+        _params.patience({**DEFAULTS, name: -1})
+
+    assert str(refused.value) == f"{name}: -1 is negative; 0 or more is needed"
+    assert getattr(_params.patience({**DEFAULTS, name: 0}), name) == 0
+
+
+def test_patience_by_default():
+    assert _params.patience(DEFAULTS) == Patience(lock_timeout=300, retries=5, retry_delay=20)
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        pytest.param(
+            {"user": "homeless"},
+            "user: the home {home}/gone of the account homeless does not exist; the role init_server creates it",
+            id="home missing",
+        ),
+        pytest.param(
+            {"group": "nobodys"},
+            "group: the group nobodys does not exist; create it first, or name another",
+            id="group missing",
+        ),
+        pytest.param(
+            {"user": "groupless"},
+            "group: the group 999 does not exist; create it first, or name another",
+            id="primary group missing",
+        ),
+    ],
+)
+def test_account_is_refused(home, params, message, check_mode):
+    assert refusal(check_mode=check_mode, **params) == message.format(home=home)
+
+
+def test_missing_account_is_refused(home):
+    host = FakeHost()
+
+    assert refusal(host, user="pgsql") == "user: the account pgsql does not exist; the role init_server creates it"
+    assert host.warnings == []
+
+
+def test_home_is_read_without_superfluous_parts(home):
+    assert desire(user="slashed").account.home == home
+
+
+@pytest.mark.parametrize(
+    ("release", "user", "assumed"),
+    [
+        pytest.param(DEBIAN, "postgres", "/var/lib/postgresql", id="debian"),
+        pytest.param(ROCKY, "postgres", "/var/lib/pgsql", id="redhat"),
+        pytest.param(DEBIAN, "patroni", "/home/patroni", id="another account"),
+    ],
+)
+def test_check_mode_assumes_a_missing_account(monkeypatch, home, system, release, user, assumed):
+    def nobody(name):
+        raise KeyError(name)
+
+    system(release)
+    monkeypatch.setattr(pwd, "getpwnam", nobody)
+    host = FakeHost()
+
+    wanted = desire(host, check_mode=True, user=user)
+
+    assert wanted.account == Account(user, -1, -1, assumed, user, -1, assumed=True)
+    assert wanted.bin_dir == f"{assumed}/.local/bin"
+    assert host.warnings == [
+        f"the account {user} does not exist yet; what follows assumes that the role init_server "
+        f"will have created it, with the home {assumed}"
+    ]
+
+
+def test_assumed_account_keeps_the_group_that_is_named(home):
+    assert desire(check_mode=True, user="pgsql", group="dba").account.group == "dba"
+
+
+def test_without_root_another_account_is_refused(home, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    assert refusal(FakeHost(root=False)) == (
+        "installing Patroni for postgres needs root: run with become: true; "
+        "without root only the account that runs the module can be its user"
+    )
+
+
+def test_without_root_the_own_account_is_fine(home, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 111)
+    monkeypatch.setattr(os, "getegid", lambda: 113)
+    host = FakeHost(root=False)
+
+    wanted = desire(host)
+
+    assert (wanted.account.name, wanted.unit_uid, wanted.unit_gid) == ("postgres", 111, 113)
+    assert host.warnings == []
+
+
+def test_root_as_the_account_is_warned_of(home):
+    host = FakeHost()
+
+    assert desire(host, user="root").account.uid == 0
+    assert host.warnings == ["user: root is root, and Postgres does not run as root"]

@@ -1,0 +1,829 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every decision of the plan: what is desired and what is observed, and all the steps between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+    BuildEnvironment,
+    CreateDirectory,
+    ExposeExecutables,
+    InstallPackages,
+    InstallPipx,
+    PathState,
+    Pipx,
+    Place,
+    RefreshPackageLists,
+    ReloadSystemd,
+    RemoveDirectory,
+    RemoveEnvironment,
+    RemoveExecutables,
+    RemoveUnit,
+    Service,
+    SetAttributes,
+    SwitchEnvironment,
+    Tools,
+    WriteUnit,
+)
+from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan, requirement
+from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
+from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
+    ACCOUNT,
+    BIN_DIR,
+    CONFIG_DIR,
+    EXTRAS,
+    GENERATIONS,
+    GID,
+    HOME,
+    LEGACY,
+    MISSING,
+    PIPX_HOME,
+    POINTER,
+    UID,
+    UNIT_PATH,
+    bare,
+    built,
+    desired,
+    directory,
+    environment,
+    generation,
+    link,
+    links,
+    missing_place,
+    observed,
+    unit,
+)
+
+PIPX = Pipx("/usr/bin/pipx", "1.1.0")
+WITH_PIPX = Tools(pipx=PIPX)
+DEFAULT_REQUIREMENT = "patroni[psycopg2-binary,etcd]"
+
+
+def own_folder(path, mode=0o755):
+    """A folder of the account's, made with its own hand."""
+    return CreateDirectory(path, UID, GID, mode, True)
+
+
+def given_folder(path, gid=GID, mode=0o755):
+    """A folder of the account's, made by root where the account cannot write."""
+    return CreateDirectory(path, UID, gid, mode, False)
+
+
+def root_folder(path):
+    return CreateDirectory(path, 0, 0, 0o755, False)
+
+
+def build(number, wanted=DEFAULT_REQUIREMENT, extras=EXTRAS, python=None):
+    return BuildEnvironment(generation(number), wanted, extras, python)
+
+
+def switch(number, bin_dir=BIN_DIR, as_account=True):
+    return SwitchEnvironment(POINTER, built(number), bin_dir, as_account)
+
+
+def write_unit(wanted=None, changed_at=None):
+    return WriteUnit(UNIT_PATH, render_unit(wanted or desired()), 0, 0, 0o644, changed_at)
+
+
+HOME_FOLDERS = tuple(
+    own_folder(f"{HOME}/.local{rest}") for rest in ("", "/share", "/share/pipx", "/share/pipx/venvs", "/bin")
+)
+# What a first installation does, once there is a pipx.
+REST_OF_FIRST = (
+    *HOME_FOLDERS,
+    build(1),
+    switch(1),
+    write_unit(),
+    ReloadSystemd(),
+    given_folder(CONFIG_DIR, mode=0o700),
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tools", "prerequisites"),
+    [
+        pytest.param({}, Tools(), (InstallPackages(("pipx",)),), id="debian"),
+        pytest.param(
+            {},
+            Tools(package_known=False),
+            (RefreshPackageLists(), InstallPackages(("pipx",))),
+            id="debian, package not known",
+        ),
+        pytest.param({}, Tools(package_known=False, pipx=PIPX), (), id="debian, pipx there"),
+        pytest.param({}, Tools(pip="/usr/bin/pip3"), (InstallPackages(("pipx",)),), id="debian, pip there"),
+        pytest.param(
+            {"pipx_version": "1.7.1"}, Tools(), (InstallPackages(("pipx",)),), id="debian, a version of pipx for RHEL"
+        ),
+        pytest.param(
+            {"family": "redhat"}, Tools(), (InstallPackages(("python3-pip",)), InstallPipx("pipx")), id="redhat"
+        ),
+        pytest.param({"family": "redhat"}, Tools(pip="/usr/bin/pip3"), (InstallPipx("pipx"),), id="redhat, pip there"),
+        pytest.param(
+            {"family": "redhat", "pipx_version": "1.11.1"},
+            Tools(pip="/usr/bin/pip3"),
+            (InstallPipx("pipx==1.11.1"),),
+            id="redhat, a version of pipx",
+        ),
+        pytest.param({"family": "redhat"}, Tools(pipx=PIPX), (), id="redhat, pipx there"),
+    ],
+)
+def test_first_installation(wanted, tools, prerequisites):
+    assert plan(desired(**wanted), bare(tools=tools)) == (*prerequisites, *REST_OF_FIRST)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "extras", "written"),
+    [
+        pytest.param({"version": "4.0.5"}, EXTRAS, f"{DEFAULT_REQUIREMENT}==4.0.5", id="a version"),
+        pytest.param({"state": "latest"}, EXTRAS, DEFAULT_REQUIREMENT, id="the newest"),
+        pytest.param({"extras": ()}, (), "patroni", id="no extras"),
+        pytest.param({"extras": ("psycopg3",)}, ("psycopg3",), "patroni[psycopg3]", id="another extra"),
+    ],
+)
+def test_first_installation_takes_what_is_asked_for(wanted, extras, written):
+    steps = plan(desired(**wanted), bare(tools=WITH_PIPX))
+
+    assert steps == tuple(build(1, written, extras) if step == build(1) else step for step in REST_OF_FIRST)
+
+
+def test_interpreter_is_handed_on_as_it_was_named():
+    steps = plan(desired(python="python3.12"), bare(tools=WITH_PIPX))
+
+    assert build(1, python="python3.12") in steps
+
+
+def test_unit_is_not_announced_where_systemd_does_not_run():
+    steps = plan(desired(), bare(tools=WITH_PIPX, service=Service()))
+
+    assert steps == tuple(step for step in REST_OF_FIRST if step != ReloadSystemd())
+
+
+@pytest.mark.parametrize(
+    ("version", "extras", "written"),
+    [
+        (None, (), "patroni"),
+        ("4.1.5", (), "patroni==4.1.5"),
+        (None, ("etcd",), "patroni[etcd]"),
+        ("4.1.5", ("psycopg2-binary", "etcd"), "patroni[psycopg2-binary,etcd]==4.1.5"),
+    ],
+)
+def test_requirement(version, extras, written):
+    assert requirement(version, extras) == written
+
+
+# The probe looks at the tools only where an environment has to be built.
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        pytest.param({}, observed(), id="as the module leaves it"),
+        pytest.param({"state": "latest"}, observed(newest="4.1.5"), id="the newest"),
+        pytest.param({"version": "4.1.5"}, observed(), id="the version"),
+        pytest.param({}, observed(service=Service()), id="no systemd"),
+        pytest.param({}, observed(service=Service(managed=True, active=True, enabled=True)), id="in service"),
+        pytest.param({}, observed(executables={**links(), "other": link("/usr/bin/other")}), id="a foreign link"),
+        pytest.param(
+            {},
+            observed(environment=environment(POINTER), executables=links(POINTER), pointer=directory()),
+            id="made by pipx alone",
+        ),
+        pytest.param(
+            {}, observed(environment=environment(LEGACY), executables=links(LEGACY), pointer=MISSING), id="legacy"
+        ),
+        pytest.param(
+            {},
+            observed(environment=environment("/opt/venv"), executables=links("/opt/venv"), pointer=MISSING),
+            id="somebody else's that works",
+        ),
+    ],
+)
+def test_nothing_to_do(wanted, found):
+    assert plan(desired(**wanted), found) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "steps"),
+    [
+        pytest.param(
+            {"version": "4.1.6"},
+            {},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"), switch(2), RemoveEnvironment(generation(1))),
+            id="upgrade",
+        ),
+        pytest.param(
+            {"version": "4.0.5"},
+            {},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.0.5"), switch(2), RemoveEnvironment(generation(1))),
+            id="downgrade",
+        ),
+        pytest.param(
+            {"state": "latest"},
+            {"newest": "4.1.6"},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"), switch(2), RemoveEnvironment(generation(1))),
+            id="latest",
+        ),
+        pytest.param(
+            {"extras": ("psycopg2-binary", "consul")},
+            {"environment": environment(missing=("consul",))},
+            (
+                build(2, "patroni[psycopg2-binary,consul,etcd]==4.1.5", extras=("psycopg2-binary", "consul", "etcd")),
+                switch(2),
+                RemoveEnvironment(generation(1)),
+            ),
+            id="an extra is missing, those that are there stay",
+        ),
+        pytest.param(
+            {"python": "python3.12"},
+            {},
+            (
+                build(2, f"{DEFAULT_REQUIREMENT}==4.1.5", python="python3.12"),
+                switch(2),
+                RemoveEnvironment(generation(1)),
+            ),
+            id="another interpreter",
+        ),
+        pytest.param(
+            {},
+            {"environment": environment(version="4.0.5", extras=("etcd", "aws"), problem="its interpreter is gone")},
+            (
+                build(2, "patroni[psycopg2-binary,etcd,aws]==4.0.5", extras=("psycopg2-binary", "etcd", "aws")),
+                switch(2),
+                RemoveEnvironment(generation(1)),
+            ),
+            id="repair at the same version and extras",
+        ),
+        pytest.param(
+            {},
+            {"environment": environment(version=None, extras=(), problem="it holds no complete patroni")},
+            (build(2), switch(2), RemoveEnvironment(generation(1))),
+            id="repair of what cannot tell its version",
+        ),
+        pytest.param(
+            {"version": "4.1.5"},
+            {"environment": environment(version="4.0.5", problem="its interpreter is gone")},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.5"), switch(2), RemoveEnvironment(generation(1))),
+            id="repair at the version that is asked for",
+        ),
+        pytest.param(
+            {"state": "latest"},
+            {"environment": environment(version="4.0.5", problem="its interpreter is gone")},
+            (build(2), switch(2), RemoveEnvironment(generation(1))),
+            id="repair at the newest version",
+        ),
+        pytest.param(
+            {"version": "4.1.6"},
+            {"service": Service(managed=True, active=True, environment=built(1))},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"), switch(2)),
+            id="what the service runs in stays",
+        ),
+        pytest.param(
+            {"version": "4.1.6"},
+            {"service": Service(managed=True, active=True, environment=built(11))},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"), switch(2), RemoveEnvironment(generation(1))),
+            id="what the service runs in is not what is named likewise",
+        ),
+        pytest.param(
+            {"version": "4.1.6"},
+            {"environment": environment(POINTER), "pointer": directory(), "next_generation": generation(1)},
+            (build(1, f"{DEFAULT_REQUIREMENT}==4.1.6"), switch(1)),
+            id="made by pipx alone, replaced by the switch",
+        ),
+        pytest.param(
+            {"version": "4.1.6"},
+            {"environment": environment(LEGACY), "pointer": MISSING, "next_generation": generation(1)},
+            (build(1, f"{DEFAULT_REQUIREMENT}==4.1.6"), switch(1), RemoveEnvironment(LEGACY)),
+            id="legacy",
+        ),
+        pytest.param(
+            {"version": "4.1.6"},
+            {"environment": environment("/opt/venv"), "pointer": MISSING, "next_generation": generation(1)},
+            (build(1, f"{DEFAULT_REQUIREMENT}==4.1.6"), switch(1)),
+            id="somebody else's stays",
+        ),
+        pytest.param(
+            {"version": "4.1.6"},
+            {"retired": (generation(3), f"{GENERATIONS}/switch"), "next_generation": generation(4)},
+            (
+                build(4, f"{DEFAULT_REQUIREMENT}==4.1.6"),
+                switch(4),
+                RemoveEnvironment(generation(3)),
+                RemoveEnvironment(f"{GENERATIONS}/switch"),
+                RemoveEnvironment(generation(1)),
+            ),
+            id="what an interrupted run left",
+        ),
+        pytest.param(
+            {"version": "4.1.6"},
+            {"tools": replace(WITH_PIPX, shared_damaged=True)},
+            (
+                RemoveDirectory(f"{PIPX_HOME}/shared"),
+                build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"),
+                switch(2),
+                RemoveEnvironment(generation(1)),
+            ),
+            id="pipx's shared libraries are damaged",
+        ),
+    ],
+)
+def test_environment_is_built_beside(wanted, found, steps):
+    assert plan(desired(**wanted), observed(**{"tools": WITH_PIPX, **found})) == steps
+
+
+def test_prerequisites_come_before_an_upgrade():
+    steps = plan(desired(version="4.1.6"), observed(tools=Tools(package_known=False)))
+
+    assert steps == (
+        RefreshPackageLists(),
+        InstallPackages(("pipx",)),
+        build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"),
+        switch(2),
+        RemoveEnvironment(generation(1)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "steps"),
+    [
+        pytest.param(
+            {"retired": (generation(2),)}, (RemoveEnvironment(generation(2)),), id="left by an interrupted run"
+        ),
+        pytest.param(
+            {"retired": (generation(2),), "service": Service(managed=True, active=True, environment=built(2))},
+            (),
+            id="left, but the service runs in it",
+        ),
+        pytest.param({"retired": (LEGACY,)}, (RemoveEnvironment(LEGACY),), id="legacy"),
+        pytest.param(
+            {"pointer": link(built(3))},
+            (SwitchEnvironment(POINTER, built(1), BIN_DIR, True),),
+            id="the pointer leads elsewhere",
+        ),
+        pytest.param(
+            {"pointer": MISSING, "executables": {}},
+            (SwitchEnvironment(POINTER, built(1), BIN_DIR, True),),
+            id="interrupted before the switch",
+        ),
+        pytest.param(
+            {"executables": {}}, (ExposeExecutables(BIN_DIR, POINTER, True),), id="interrupted after the switch"
+        ),
+        pytest.param(
+            {"executables": links(built(1), "patroni")},
+            (ExposeExecutables(BIN_DIR, POINTER, True),),
+            id="patronictl is missing",
+        ),
+        pytest.param(
+            {"executables": {}, "bin_dir": missing_place(BIN_DIR, account_controls=True)},
+            (own_folder(BIN_DIR), ExposeExecutables(BIN_DIR, POINTER, True)),
+            id="bin_dir is missing",
+        ),
+        pytest.param(
+            {"executables": {}, "bin_dir": Place(BIN_DIR, directory(0, 0))},
+            (ExposeExecutables(BIN_DIR, POINTER, False),),
+            id="bin_dir is root's",
+        ),
+        pytest.param(
+            {"executables": links("/usr")},
+            (ExposeExecutables(BIN_DIR, POINTER, True),),
+            id="links lead to another that does not serve",
+        ),
+        pytest.param(
+            {"environment": environment(LEGACY), "pointer": MISSING, "executables": {}},
+            (ExposeExecutables(BIN_DIR, LEGACY, True),),
+            id="legacy, not exposed",
+        ),
+        pytest.param(
+            {"pointer": directory(), "service": Service(managed=True, active=True, environment=POINTER)},
+            (),
+            id="the service still runs in what pipx alone had made there",
+        ),
+        pytest.param(
+            {
+                "pointer": directory(),
+                "executables": links(POINTER),
+                "service": Service(managed=True, active=True, environment=POINTER),
+            },
+            (ExposeExecutables(BIN_DIR, built(1), True),),
+            id="the same, and the new one is not exposed",
+        ),
+        pytest.param(
+            {"pointer": directory()},
+            (SwitchEnvironment(POINTER, built(1), BIN_DIR, True),),
+            id="the same, after its restart",
+        ),
+    ],
+)
+def test_environment_is_pointed_to(found, steps):
+    assert plan(desired(), observed(**found)) == steps
+
+
+OLD_TEXT = "[Service]\nType=notify\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "steps"),
+    [
+        pytest.param({"unit": MISSING}, (write_unit(), ReloadSystemd()), id="missing"),
+        pytest.param({"unit": unit(OLD_TEXT)}, (write_unit(), ReloadSystemd()), id="another text"),
+        pytest.param(
+            {"unit": replace(unit(), text=None)}, (write_unit(), ReloadSystemd()), id="a text that is unreadable"
+        ),
+        pytest.param({"unit": unit(uid=UID)}, (write_unit(changed_at=900.0), ReloadSystemd()), id="another owner"),
+        pytest.param({"unit": unit(gid=GID)}, (write_unit(changed_at=900.0), ReloadSystemd()), id="another group"),
+        pytest.param({"unit": unit(mode=0o664)}, (write_unit(changed_at=900.0), ReloadSystemd()), id="another mode"),
+        pytest.param({"unit": unit(OLD_TEXT, uid=UID)}, (write_unit(), ReloadSystemd()), id="another text and owner"),
+        pytest.param({"unit": unit(uid=UID), "service": Service()}, (write_unit(changed_at=900.0),), id="no systemd"),
+        pytest.param(
+            {"service": Service(managed=True, needs_reload=True)}, (ReloadSystemd(),), id="written, but not reloaded"
+        ),
+        pytest.param(
+            {"unit": unit(OLD_TEXT), "service": Service(managed=True, needs_reload=True)},
+            (write_unit(), ReloadSystemd()),
+            id="one reload is enough",
+        ),
+        pytest.param(
+            {"unit": MISSING, "unit_dir": missing_place("/etc/systemd/system")},
+            (root_folder("/etc/systemd/system"), write_unit(), ReloadSystemd()),
+            id="its folder is missing",
+        ),
+    ],
+)
+def test_unit(found, steps):
+    assert plan(desired(), observed(**found)) == steps
+
+
+def test_unit_of_an_account_that_runs_without_root():
+    mine = unit(uid=UID, gid=GID)
+
+    assert plan(desired(unit_uid=UID, unit_gid=GID), observed(root=False, unit=mine)) == ()
+
+
+DBA = replace(ACCOUNT, group="dba", group_gid=200)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "place", "steps"),
+    [
+        pytest.param({}, missing_place(CONFIG_DIR), (given_folder(CONFIG_DIR, mode=0o700),), id="missing"),
+        pytest.param(
+            {"account": DBA, "config_dir": CONFIG_DIR},
+            missing_place(CONFIG_DIR),
+            (given_folder(CONFIG_DIR, gid=200, mode=0o700),),
+            id="missing, another group",
+        ),
+        pytest.param(
+            {"config_dir": "/srv/pg/patroni"},
+            missing_place("/srv/pg/patroni", "/srv/pg", "/srv/pg/patroni"),
+            (root_folder("/srv/pg"), given_folder("/srv/pg/patroni", mode=0o700)),
+            id="the way is missing too",
+        ),
+        pytest.param(
+            {"config_dir": f"{HOME}/etc/patroni"},
+            missing_place(f"{HOME}/etc/patroni", f"{HOME}/etc", f"{HOME}/etc/patroni", account_controls=True),
+            (own_folder(f"{HOME}/etc"), own_folder(f"{HOME}/etc/patroni", mode=0o700)),
+            id="missing in the account's home",
+        ),
+        pytest.param(
+            {}, Place(CONFIG_DIR, directory()), (SetAttributes(CONFIG_DIR, UID, GID, 0o700, False),), id="another mode"
+        ),
+        pytest.param(
+            {},
+            Place(CONFIG_DIR, directory(0, 0, 0o700)),
+            (SetAttributes(CONFIG_DIR, UID, GID, 0o700, False),),
+            id="another owner",
+        ),
+        pytest.param(
+            {"account": DBA},
+            Place(CONFIG_DIR, directory(mode=0o700)),
+            (SetAttributes(CONFIG_DIR, UID, 200, 0o700, False),),
+            id="another group",
+        ),
+        pytest.param(
+            {"config_dir": f"{HOME}/etc"},
+            Place(f"{HOME}/etc", directory(mode=0o750), account_controls=True),
+            (SetAttributes(f"{HOME}/etc", UID, GID, 0o700, True),),
+            id="in the account's home",
+        ),
+    ],
+)
+def test_configuration_directory(wanted, place, steps):
+    asked = desired(**wanted)
+    same_unit = unit(render_unit(asked))
+
+    assert plan(asked, observed(config_dir=place, unit=same_unit)) == steps
+
+
+def folders(steps):
+    return tuple(step for step in steps if isinstance(step, CreateDirectory))
+
+
+def test_folders_outside_the_home_are_made_by_root_and_the_last_is_the_account_s():
+    bin_dir = "/opt/patroni/bin"
+    place = missing_place(bin_dir, "/opt/patroni", bin_dir)
+    asked = desired(bin_dir=bin_dir)
+
+    steps = plan(asked, observed(environment=None, bin_dir=place, tools=WITH_PIPX, unit=unit(render_unit(asked))))
+
+    assert steps == (
+        root_folder("/opt/patroni"),
+        given_folder(bin_dir),
+        build(2),
+        switch(2, bin_dir, as_account=True),
+    )
+
+
+def test_bin_dir_of_root_s_is_filled_by_root():
+    bin_dir = "/usr/local/bin"
+    asked = desired(bin_dir=bin_dir)
+    place = Place(bin_dir, directory(0, 0))
+
+    steps = plan(asked, observed(environment=None, bin_dir=place, tools=WITH_PIPX, unit=unit(render_unit(asked))))
+
+    assert steps == (build(2), switch(2, bin_dir, as_account=False))
+
+
+def test_folder_inside_one_that_is_made_for_the_account_is_made_with_its_hand():
+    asked = desired(bin_dir="/opt/patroni", config_dir="/opt/patroni/etc")
+    found = bare(
+        tools=WITH_PIPX,
+        bin_dir=missing_place("/opt/patroni"),
+        config_dir=missing_place("/opt/patroni/etc", "/opt/patroni", "/opt/patroni/etc"),
+    )
+
+    made = folders(plan(asked, found))
+
+    assert made[-2:] == (given_folder("/opt/patroni"), own_folder("/opt/patroni/etc", mode=0o700))
+
+
+def test_what_the_account_makes_has_a_group_that_it_may_give():
+    asked = desired(bin_dir="/opt/patroni", config_dir="/opt/patroni/etc/cluster")
+    found = bare(
+        tools=WITH_PIPX,
+        bin_dir=missing_place("/opt/patroni"),
+        config_dir=missing_place(
+            "/opt/patroni/etc/cluster", "/opt/patroni", "/opt/patroni/etc", "/opt/patroni/etc/cluster"
+        ),
+    )
+
+    made = folders(plan(asked, found))
+
+    assert made[-3:] == (
+        given_folder("/opt/patroni"),
+        own_folder("/opt/patroni/etc"),
+        own_folder("/opt/patroni/etc/cluster", mode=0o700),
+    )
+
+
+def test_pipx_home_outside_the_home_is_the_account_s_to_write():
+    asked = desired(pipx_home="/opt/pipx")
+    way = ("/opt/pipx", "/opt/pipx/venvs")
+
+    made = folders(plan(asked, bare(tools=WITH_PIPX, pipx_home=missing_place("/opt/pipx/venvs", *way))))
+
+    # The generations and pipx's shared libraries are made beside venvs, with the account's hand.
+    assert [(step.path, step.uid, step.gid) for step in made if step.path in way] == [(path, UID, GID) for path in way]
+
+
+def test_assumed_account_gets_the_same_steps():
+    account = replace(ACCOUNT, uid=-1, gid=-1, group_gid=-1, assumed=True)
+
+    steps = plan(desired(account=account), bare())
+
+    as_assumed = tuple(
+        replace(step, uid=-1, gid=-1) if isinstance(step, CreateDirectory) else step for step in REST_OF_FIRST
+    )
+    assert steps == (InstallPackages(("pipx",)), *as_assumed)
+
+
+FILE = PathState("file", 0, 0, 0o755)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "message"),
+    [
+        pytest.param(
+            {},
+            observed(executables={**links(), "patroni": FILE}),
+            f"{BIN_DIR}/patroni is a file that pipx did not make; remove it, or choose another bin_dir",
+            id="a foreign patroni",
+        ),
+        pytest.param(
+            {},
+            observed(executables={**links(), "patronictl": directory()}),
+            f"{BIN_DIR}/patronictl is a directory that pipx did not make; remove it, or choose another bin_dir",
+            id="a foreign patronictl",
+        ),
+        pytest.param(
+            {},
+            bare(config_dir=Place(CONFIG_DIR, link("/srv/patroni"))),
+            f"config_dir {CONFIG_DIR} is a link to /srv/patroni, and links are not followed here; "
+            "remove it, or name the directory that is meant",
+            id="config_dir is a link",
+        ),
+        pytest.param(
+            {},
+            bare(config_dir=Place(CONFIG_DIR, FILE)),
+            f"config_dir {CONFIG_DIR} is a file where a directory is needed; remove it",
+            id="config_dir is a file",
+        ),
+        pytest.param(
+            {},
+            observed(unit=link("/dev/null")),
+            f"unit_path {UNIT_PATH} is a link to /dev/null, and links are not followed here; "
+            "remove it, or name the file that is meant",
+            id="the unit is masked",
+        ),
+        pytest.param(
+            {},
+            observed(unit=directory()),
+            f"unit_path {UNIT_PATH} is a directory where a file is needed; remove it",
+            id="the unit is a directory",
+        ),
+        pytest.param(
+            {"unit_path": f"{HOME}/patroni.service"},
+            observed(unit_dir=Place(HOME, directory(), account_controls=True)),
+            f"unit_path {HOME}/patroni.service lies in a folder that postgres can write to, and whoever "
+            "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system",
+            id="the account controls the unit",
+        ),
+        pytest.param(
+            {"state": "absent", "unit_path": f"{HOME}/patroni.service"},
+            observed(unit_dir=Place(HOME, directory(), account_controls=True)),
+            f"unit_path {HOME}/patroni.service lies in a folder that postgres can write to, and whoever "
+            "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system",
+            id="the account controls the unit that shall go",
+        ),
+        pytest.param(
+            {},
+            bare(root=False),
+            "no pipx was found, and installing one needs root: run with become, "
+            "or name a pipx that this account can run in pipx_executable",
+            id="no pipx, no root",
+        ),
+    ],
+)
+def test_refused(wanted, found, message):
+    with pytest.raises(PatroniInstallError) as refused:
+        plan(desired(**wanted), found)
+
+    assert str(refused.value) == message
+
+
+def test_unit_where_the_account_that_runs_the_module_can_write_is_fine():
+    asked = desired(unit_path=f"{HOME}/patroni.service", unit_uid=UID, unit_gid=GID)
+    place = Place(HOME, directory(), account_controls=True)
+    mine = unit(render_unit(asked), uid=UID, gid=GID)
+
+    assert plan(asked, observed(root=False, unit_dir=place, unit=mine)) == ()
+
+
+def test_unit_where_root_is_the_account_is_fine():
+    root = replace(ACCOUNT, name="root", uid=0, gid=0, group="root", group_gid=0)
+    asked = desired(account=root)
+    found = observed(
+        unit_dir=Place("/etc/systemd/system", directory(0, 0), account_controls=True),
+        unit=unit(render_unit(asked)),
+        config_dir=Place(CONFIG_DIR, directory(0, 0, 0o700)),
+    )
+
+    assert plan(asked, found) == ()
+
+
+NOT_WRITABLE = {
+    "pipx_home": Place(f"{PIPX_HOME}/venvs", directory(0, 0), writable=False),
+    "bin_dir": Place(BIN_DIR, directory(0, 0), writable=False),
+    "unit_dir": Place("/etc/systemd/system", directory(0, 0), writable=False),
+    "config_dir": missing_place(CONFIG_DIR, writable=False),
+}
+
+
+@pytest.mark.parametrize(
+    ("root", "remedy"),
+    [
+        pytest.param(True, "make it the account's", id="root"),
+        pytest.param(False, "run as root (become: true)", id="no root"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("option", "needed_for", "place"),
+    [
+        pytest.param("pipx_home", {"environment": None, "tools": WITH_PIPX}, "pipx_home", id="pipx_home, to build"),
+        pytest.param("bin_dir", {"environment": None, "tools": WITH_PIPX}, "bin_dir", id="bin_dir, to build"),
+        pytest.param("bin_dir", {"executables": {}}, "bin_dir", id="bin_dir, to expose"),
+        pytest.param("unit_path", {"unit": MISSING}, "unit_dir", id="unit_path"),
+        pytest.param("config_dir", {}, "config_dir", id="config_dir"),
+    ],
+)
+def test_refused_where_it_cannot_be_written(option, needed_for, place, root, remedy):
+    found = observed(root=root, **{**needed_for, place: NOT_WRITABLE[place]})
+
+    with pytest.raises(PatroniInstallError) as refused:
+        plan(desired(), found)
+
+    path = NOT_WRITABLE[place].path
+    assert str(refused.value) == f"{option}: postgres cannot write to {path}; {remedy}, or choose another path"
+
+
+@pytest.mark.parametrize("place", ["pipx_home", "bin_dir", "unit_dir"])
+def test_what_is_not_written_need_not_be_writable(place):
+    assert plan(desired(), observed(**{place: NOT_WRITABLE[place]})) == ()
+
+
+ALL_RETIRED = (POINTER, GENERATIONS)
+REMOVED = (
+    RemoveExecutables(BIN_DIR, ("patroni", "patronictl"), True),
+    RemoveDirectory(POINTER),
+    RemoveDirectory(GENERATIONS),
+    RemoveUnit(UNIT_PATH),
+    ReloadSystemd(),
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "steps"),
+    [
+        pytest.param({}, {}, REMOVED, id="all of it"),
+        pytest.param({}, {"service": Service()}, REMOVED[:-1], id="no systemd"),
+        pytest.param(
+            {"force": True},
+            {"service": Service(managed=True, active=True, enabled=True, environment=built(1))},
+            REMOVED,
+            id="in service, by force",
+        ),
+        pytest.param(
+            {},
+            {"executables": {**links(), "other": link("/usr/bin/other"), "patroni_aws": FILE}},
+            REMOVED,
+            id="foreign links and files stay",
+        ),
+        pytest.param(
+            {},
+            {"executables": {"patroni": link("/usr/bin/patroni"), "patronictl": FILE}},
+            REMOVED[1:],
+            id="foreign ones under Patroni's names stay",
+        ),
+        pytest.param(
+            {},
+            {"executables": links(LEGACY), "retired": (LEGACY,)},
+            (REMOVED[0], RemoveDirectory(LEGACY), *REMOVED[3:]),
+            id="legacy",
+        ),
+        pytest.param(
+            {},
+            {"executables": links("/opt/venv"), "retired": ()},
+            REMOVED[3:],
+            id="somebody else's environment stays, with its links",
+        ),
+        pytest.param(
+            {},
+            {"executables": links(), "bin_dir": Place(BIN_DIR, directory(0, 0))},
+            (replace(REMOVED[0], as_account=False), *REMOVED[1:]),
+            id="bin_dir is root's",
+        ),
+        pytest.param({}, {"unit": link("/dev/null")}, REMOVED[:3], id="a masked unit stays masked"),
+        pytest.param(
+            {},
+            {"executables": {}, "retired": (), "unit": MISSING, "service": Service(managed=True, needs_reload=True)},
+            (ReloadSystemd(),),
+            id="interrupted before the reload",
+        ),
+        pytest.param({}, {"executables": {}, "retired": (), "unit": MISSING}, (), id="nothing there"),
+        pytest.param(
+            {"force": True}, {"executables": {}, "retired": (), "unit": MISSING}, (), id="nothing there, by force"
+        ),
+        pytest.param(
+            {},
+            {
+                "executables": {},
+                "retired": (),
+                "unit": MISSING,
+                "config_dir": missing_place(CONFIG_DIR),
+                "bin_dir": missing_place(BIN_DIR, account_controls=True),
+            },
+            (),
+            id="nothing there, and no folder is made",
+        ),
+    ],
+)
+def test_absent(wanted, found, steps):
+    assert plan(desired(state="absent", **wanted), observed(**{"retired": ALL_RETIRED, **found})) == steps
+
+
+@pytest.mark.parametrize(
+    ("active", "enabled", "state"),
+    [(True, False, "active"), (False, True, "enabled"), (True, True, "active and enabled")],
+)
+def test_absent_is_refused_while_in_service(active, enabled, state):
+    found = observed(retired=ALL_RETIRED, service=Service(managed=True, active=active, enabled=enabled))
+
+    with pytest.raises(PatroniInstallError) as refused:
+        plan(desired(state="absent"), found)
+
+    assert str(refused.value) == (
+        f"patroni.service is {state}; Patroni is removed only after "
+        "'systemctl disable --now patroni.service', or with force: true"
+    )
