@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts clean
+.PHONY: help demo build test lint docs-check unit rootless hosts test-faults clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,7 +56,10 @@ rootless: .venv/dev.stamp ## Install for real on this machine, without root
 	pytest -rs tests/integration/test_rootless.py
 
 hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
-	pytest -rs tests/integration/test_hosts.py
+	pytest -rs -m hosts
+
+test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
+	PGEDGE_FAULTS=full PGEDGE_REQUIRE_ENGINE=1 pytest -rs tests/integration/test_lifecycle.py tests/integration/test_faults.py
 
 clean: ## Remove everything that make has made
 	rm -rf .ansible .build .cache .demo .mypy_cache .pytest_cache .ruff_cache .venv collections

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import typing as t
@@ -22,6 +23,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
 
 _LOCK_POLL_SECONDS = 2.0
+_APT_FAILED = 100
 # Of pip's output, the end.
 _LOG_CHARACTERS = 8000
 # A command such as patronictl list is over by then; one that watches the cluster is not waited for.
@@ -73,7 +75,14 @@ class Applier:
         return True
 
     def _refresh_package_lists(self, _step: model.RefreshPackageLists) -> None:
-        self._run_patiently(_commands.apt_update(), _commands.APT_ENVIRONMENT)
+        self._run_patiently(_commands.apt_update(), _commands.APT_ENVIRONMENT, examine=self._examine_update)
+
+    def _examine_update(self, completed: model.Completed) -> model.Completed:
+        """apt-get update ends with code 0 also where it reached nothing."""
+        missed = completed.rc == 0 and _commands.is_transient(completed.output)
+        if missed and self._host.run(_commands.apt_show("pipx")).rc != 0:
+            return replace(completed, rc=_APT_FAILED)
+        return completed
 
     def _install_packages(self, step: model.InstallPackages) -> None:
         if self._desired.family == "redhat":
@@ -100,7 +109,7 @@ class Applier:
 
     def _install_pipx(self, step: model.InstallPipx) -> None:
         pip = self._host.require("pip3", "python3-pip")
-        environment = {**_commands.PIP_ENVIRONMENT, "PIP_ROOT_USER_ACTION": "ignore"}
+        environment = {**_commands.pip_environment(self._desired.sources), "PIP_ROOT_USER_ACTION": "ignore"}
         self._run_patiently(_commands.pip_install(pip, step.requirement), environment)
         self.pipx = find_pipx(self._desired, self._host)
         if self.pipx is None:
@@ -118,6 +127,10 @@ class Applier:
     def _remove_directory(self, step: model.RemoveDirectory) -> None:
         with self._host.identity(self._desired.account):
             _files.remove_tree(step.path)
+            if step.path.startswith(f"{self._desired.generations}/"):
+                # The last of them leaves a folder behind, in which others may have put something.
+                with contextlib.suppress(OSError):
+                    os.rmdir(self._desired.generations)
 
     def _remove_environment(self, step: model.RemoveEnvironment) -> None:
         with self._host.identity(self._desired.account):
@@ -131,6 +144,8 @@ class Applier:
         try:
             self._run_pipx(step)
             self._check(step)
+            with self._host.identity(account):
+                self._host.make_executable_for_systemd(f"{step.path}/bin/patroni")
         except BaseException:
             with self._host.identity(account):
                 _files.remove_tree(step.generation)
@@ -141,7 +156,7 @@ class Applier:
             return
         with self._host.identity(self._desired.account):
             # Among the generations, so that it is found and removed if this run does not come to that.
-            temporary = f"{self._desired.generations}/switch"
+            temporary = f"{self._desired.generations}/{model.SWITCH}"
             _files.remove_tree(temporary)
             os.symlink(step.environment, temporary)
             os.makedirs(step.path.rpartition("/")[0], 0o755, exist_ok=True)
@@ -195,10 +210,10 @@ class Applier:
                 "name one in pipx_executable"
             )
         argv = _commands.pipx_install(self.pipx.path, step.requirement, step.python)
-        environment = _commands.pipx_environment(step.generation, self._desired.shared_libraries)
+        environment = _commands.pipx_environment(step.generation, self._desired.shared_libraries, self._desired.sources)
         try:
             self._run_patiently(
-                argv, environment, self._desired.account, lambda completed: self._after_failure(step, completed)
+                argv, environment, self._desired.account, lambda completed: self._examine_pipx(step, completed)
             )
         except CommandError as error:
             offered = _commands.parse_offered(error.completed.output)
@@ -210,8 +225,10 @@ class Applier:
                 error.completed,
             ) from error
 
-    def _after_failure(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
-        """Add what pip said, which goes away with the generation, and clear the way for another try."""
+    def _examine_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
+        """Add to a failure what pip said, which goes away with the generation, and clear the way for another try."""
+        if completed.rc == 0:
+            return completed
         with self._host.identity(self._desired.account):
             log = _commands.parse_pip_log(completed.output)
             said = _files.read_text(log) if log and log.startswith(f"{step.generation}/") else None
@@ -258,9 +275,12 @@ class Applier:
         argv: t.Sequence[str],
         environment: t.Mapping[str, str] | None = None,
         account: model.Account | None = None,
-        after_failure: t.Callable[[model.Completed], model.Completed] = lambda completed: completed,
+        examine: t.Callable[[model.Completed], model.Completed] = lambda completed: completed,
     ) -> None:
         """Run a command that works over the network, or that may find another one at work, until it succeeds.
+
+        Args:
+            examine: looks at each result, and may return another in its place.
 
         Raises:
             CommandError: it failed for a reason that does not pass, or patience is at its end.
@@ -268,10 +288,9 @@ class Applier:
         deadline = time.monotonic() + self._patience.lock_timeout
         retries = self._patience.retries
         while True:
-            completed = self._host.run(argv, account=account, environment=environment)
+            completed = examine(self._host.run(argv, account=account, environment=environment))
             if completed.rc == 0:
                 return
-            completed = after_failure(completed)
             if _commands.is_locked(completed.output) and time.monotonic() < deadline:
                 time.sleep(_LOCK_POLL_SECONDS)
             elif _commands.is_transient(completed.output) and retries > 0:

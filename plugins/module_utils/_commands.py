@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 import typing as t
+from urllib.parse import quote
+
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import normalized_name
+
+if t.TYPE_CHECKING:
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
 
 # A driver without a wheel for the newest release is better taken from an older wheel than built without a compiler.
 PIP_ENVIRONMENT = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PREFER_BINARY": "1"}
-# uv, which newer pipx prefers when it is there, ignores PIP_* and pip.conf, a private CA included.
-_PIPX_ENVIRONMENT = {**PIP_ENVIRONMENT, "PIPX_DEFAULT_BACKEND": "pip", "USE_EMOJI": "0"}
 APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive"}
 
 _UNIT_PROPERTIES = (
@@ -56,7 +60,7 @@ _TRANSIENT = re.compile(
     r"|could not connect|unable to connect|network is unreachable|no route to host|remote end closed"
     r"|read timed out|timed out|timeout was reached|incompleteread|incomplete read|hash sum mismatch"
     r"|(50[0234]|429) (server|client) error|HTTP error (50[0234]|429)|\b(50[0234]|429)\s+(bad|service|gateway|too many)"
-    r"|cannot download|failed to download|failed to fetch|\(from versions: none\)",
+    r"|cannot download|failed to download|failed to fetch|incomplete.download|\(from versions: none\)",
     re.IGNORECASE,
 )
 # The mirror no longer has the file that the lists name.
@@ -120,13 +124,37 @@ def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
     return [pipx, "install", *chosen, requirement]
 
 
-def pipx_environment(generation: str, shared_libraries: str) -> dict[str, str]:
+def pip_environment(sources: Sources) -> dict[str, str]:
+    """Tell pip where packages come from.
+
+    By variables, because every pip that pipx and the build of a package start heeds them, and because a command line
+    can be read by every account.
+    """
+    # pip splits the list at white space.
+    links = " ".join(link.replace(" ", "%20") if ":" in link else _file_url(link) for link in sources.find_links)
+    chosen = {
+        "PIP_INDEX_URL": sources.index_url,
+        "PIP_FIND_LINKS": links,
+        "PIP_NO_INDEX": "1" if sources.no_index else None,
+        "PIP_CONSTRAINT": _file_url(sources.constraints) if sources.constraints else None,
+    }
+    return {**PIP_ENVIRONMENT, **{name: value for name, value in chosen.items() if value}}
+
+
+def _file_url(path: str) -> str:
+    return f"file://{quote(path)}"
+
+
+def pipx_environment(generation: str, shared_libraries: str, sources: Sources) -> dict[str, str]:
     """Give pipx a home of its own for one environment, with the layout that every pipx then keeps.
 
     What it exposes stays in there too; it is exposed for good only when the environment has proved itself.
     """
     return {
-        **_PIPX_ENVIRONMENT,
+        **pip_environment(sources),
+        # uv, which newer pipx prefers when it is there, ignores PIP_* and pip.conf, a private CA included.
+        "PIPX_DEFAULT_BACKEND": "pip",
+        "USE_EMOJI": "0",
         "PIPX_HOME": generation,
         "PIPX_BIN_DIR": f"{generation}/bin",
         "PIPX_MAN_DIR": f"{generation}/man",
@@ -157,6 +185,13 @@ def parse_newest(text: str) -> str | None:
     return matched.group(1) if matched else None
 
 
+def parse_pins(text: str) -> dict[str, str]:
+    """Read the exact versions from a constraints file, by normalized name; what is not exact pip alone can judge."""
+    lines = (line.partition("#")[0] for line in text.splitlines())
+    matched = (re.match(r"\s*([A-Za-z0-9][\w.-]*)\s*===?\s*([^\s,*]+)\s*$", line) for line in lines)
+    return {normalized_name(found.group(1)): found.group(2) for found in matched if found}
+
+
 def parse_pip_log(text: str) -> str | None:
     """Read where pipx wrote what pip said; of that it prints a few lines only."""
     matched = re.search(r"Full pip output in file:\s+(/.*)", text)
@@ -164,10 +199,18 @@ def parse_pip_log(text: str) -> str | None:
 
 
 def parse_cause(text: str) -> str:
-    """Choose the line that tells best why a command failed: the last that speaks of an error, or the last."""
+    """Choose the line that tells best why a command failed.
+
+    That is the last that names a lasting cause, else a passing one, else an error of any kind, else the last at all:
+    without an index pip ends with "No matching distribution found", which misleads.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"(E|ERROR|error|fatal|\w*(Error|Exception))\b:?", line)]
-    return (telling or lines or ["it said nothing"])[-1]
+    error = re.compile(r"(E|ERROR|error|fatal|\w*(Error|Exception)):")
+    for telling in (_FINAL.search, _TRANSIENT.search, error.match):
+        found = [line for line in lines if telling(line) and "from versions" not in line]
+        if found:
+            return found[-1]
+    return lines[-1] if lines else "it said nothing"
 
 
 def parse_offered(text: str) -> tuple[str, ...]:

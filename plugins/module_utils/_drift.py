@@ -17,6 +17,11 @@ if t.TYPE_CHECKING:
 ESSENTIAL = ("patroni", "patronictl")
 
 
+def normalized_name(name: str) -> str:
+    """Write a name of a distribution or an extra in the one form that PEP 503 and PEP 685 compare."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def same_version(left: str, right: str) -> bool:
     """Whether two PEP 440 versions are equal: 4.1 and 4.1.0 are."""
     return _normalized(left) == _normalized(right)
@@ -51,6 +56,10 @@ def environment_drift(
         return f"it lacks the extras {', '.join(environment.missing)}"
     if python and python != environment.python:
         return f"its interpreter is {environment.python}"
+    for name, pinned in desired.sources.pins.items():
+        found = environment.versions.get(name)
+        if found and not same_version(found, pinned):
+            return f"its {name} is {found} and the constraints ask for {pinned}"
     return None
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL, normalized_name
 from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import Environment
 
@@ -32,6 +32,7 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
     version = main.get("package_version")
     python = _interpreter(path)
     missing: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
     executables: tuple[str, ...] = ()
     problem = None
     try:
@@ -39,7 +40,8 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
         info = _distribution(packages, "patroni")
         version = info.rpartition("/patroni-")[2][: -len(".dist-info")]
         executables = _executables(info)
-        missing = _missing_extras(packages, info, extras)
+        versions = _versions(packages)
+        missing = _missing_extras(versions, info, extras)
         _check_files(packages)
         _check_scripts(path)
     except _Broken as broken:
@@ -49,6 +51,7 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
         version=version if isinstance(version, str) and _VERSION.fullmatch(version) else None,
         extras=_recorded_extras(main),
         missing=missing,
+        versions=versions,
         python=python,
         problem=problem,
         executables=executables,
@@ -140,26 +143,26 @@ def _executables(info: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*ESSENTIAL, *filter(_EXECUTABLE.fullmatch, names))))
 
 
-def _missing_extras(packages: str, info: str, extras: t.Sequence[str]) -> tuple[str, ...]:
+def _versions(packages: str) -> dict[str, str]:
+    """Read name and version of every distribution from the name of its folder, as PEP 376 forms it."""
+    named = (name[: -len(".dist-info")].partition("-") for name in _distributions(packages))
+    return {normalized_name(name): version for name, _dash, version in named}
+
+
+def _missing_extras(present: t.Container[str], info: str, extras: t.Sequence[str]) -> tuple[str, ...]:
     """Name the extras of which a required distribution is not there.
 
     A requirement with a further condition (of the Python version, say) is left to pip: judging it takes more than
     reading, and Patroni has none where it matters.
     """
     headers = (read_text(f"{info}/METADATA") or "").partition("\n\n")[0]
-    present = {_normalized(name.partition("-")[0]) for name in _distributions(packages)}
     missing: list[str] = []
     for line in headers.splitlines():
         matched = re.match(r"Requires-Dist:\s*([\w.-]+)[^;]*;\s*extra\s*==\s*['\"]([\w.-]+)['\"]\s*$", line)
-        if matched is None or _normalized(matched.group(1)) in present:
+        if matched is None or normalized_name(matched.group(1)) in present:
             continue
-        missing.extend(extra for extra in extras if _normalized(extra) == _normalized(matched.group(2)))
+        missing.extend(extra for extra in extras if normalized_name(extra) == normalized_name(matched.group(2)))
     return tuple(dict.fromkeys(missing))
-
-
-def _normalized(name: str) -> str:
-    """Compare names as PEP 503 and PEP 685 ask."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _check_files(packages: str) -> None:
@@ -176,12 +179,19 @@ def _check_files(packages: str) -> None:
             file = file.strip('"')
             if not file or file.endswith(".pyc") or "__pycache__" in file:
                 continue
+            shown = _shown(os.path.normpath(os.path.join(packages, file)))
             try:
                 emptied = os.stat(os.path.join(packages, file)).st_size == 0 and size not in ("", "0")
-            except OSError as error:
-                raise _Broken(f"its file {os.path.normpath(os.path.join(packages, file))} is gone") from error
+            except (OSError, ValueError) as error:
+                raise _Broken(f"its file {shown} is gone") from error
             if emptied:
-                raise _Broken(f"its file {os.path.normpath(os.path.join(packages, file))} is empty")
+                raise _Broken(f"its file {shown} is empty")
+
+
+def _shown(text: str) -> str:
+    """Make fit for a terminal what the account has written."""
+    short = text[:200]
+    return short if short.isprintable() else repr(short)
 
 
 def _check_scripts(path: str) -> None:
@@ -190,8 +200,8 @@ def _check_scripts(path: str) -> None:
         if not is_executable(script):
             raise _Broken(f"its executable {script} is gone")
         first = (read_text(script) or "").partition("\n")[0]
-        interpreter = first[2:].strip()
+        interpreter = first[2:].strip().partition("\0")[0]
         # A path that is too long for a first line is wrapped in /bin/sh; that form is taken on trust.
         own = os.path.realpath(os.path.dirname(interpreter)) == os.path.realpath(f"{path}/bin")
         if not first.startswith("#!") or not (own or interpreter == "/bin/sh"):
-            raise _Broken(f"its executable {script} names the interpreter {interpreter}")
+            raise _Broken(f"its executable {script} names the interpreter {_shown(interpreter)}")

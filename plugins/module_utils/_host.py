@@ -13,7 +13,8 @@ import time
 import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Completed
+from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable
+from ansible_collections.pgedge.platform.plugins.module_utils._model import ROOT_PATH, Account, Completed
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -22,7 +23,7 @@ if t.TYPE_CHECKING:
 _LEAKS = ("XDG_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIPX_GLOBAL_", "PIPX_SHARED_LIBS")
 _POLL_SECONDS = 1.0
 _NOT_STARTED = 127
-_SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_EXECUTABLE_TYPE = "bin_t"
 
 
 class Host:
@@ -43,6 +44,15 @@ class Host:
 
     def warn(self, message: str) -> None:
         self._module.warn(message)
+
+    def hide(self, secrets: t.Iterable[str], *, but: t.Iterable[str] = ()) -> None:
+        """Keep words out of the result, whatever command prints them.
+
+        Args:
+            but: values of options that are hidden as a whole and hold no secret.
+        """
+        self._module.no_log_values.difference_update(but)
+        self._module.no_log_values.update(secrets)
 
     def run(
         self, argv: t.Sequence[str], *, account: Account | None = None, environment: t.Mapping[str, str] | None = None
@@ -143,14 +153,15 @@ class Host:
         return Host._wait_until(lambda: not _in_use(path), timeout, 0.1)
 
     @staticmethod
-    def find(name: str, *folders: str) -> str | None:
-        """Find an executable by the caller's PATH, the usual folders (sudo's secure_path lacks some) and more."""
-        path = (*os.environ.get("PATH", "").split(os.pathsep), *_SYSTEM_PATH, *folders)
-        for folder in dict.fromkeys(path):
-            candidate = os.path.join(folder, name)
-            if folder.startswith("/") and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
-                return candidate
-        return None
+    def find_all(name: str, *folders: str) -> list[str]:
+        """Find executables by the caller's PATH, the usual folders (sudo's secure_path lacks some) and more."""
+        path = dict.fromkeys((*os.environ.get("PATH", "").split(os.pathsep), *ROOT_PATH, *folders))
+        candidates = (os.path.join(folder, name) for folder in path if folder.startswith("/"))
+        return [candidate for candidate in candidates if is_executable(candidate)]
+
+    def find(self, name: str) -> str | None:
+        """Find the first executable of a name."""
+        return next(iter(self.find_all(name)), None)
 
     def require(self, name: str, package: str) -> str:
         """Find an executable that the system must have.
@@ -162,6 +173,23 @@ class Host:
         if found is None:
             raise PatroniInstallError(f"{name} was not found; it belongs to the package {package}, install that")
         return found
+
+    def make_executable_for_systemd(self, path: str) -> None:
+        """Label a file so that systemd may execute it; nothing where SELinux is off.
+
+        Below a home and below /var/lib/pgsql the policy gives labels that systemd may not execute (203/EXEC).
+        """
+        if self._module.selinux_enabled():
+            self._module.set_context_if_different(path, [None, None, _EXECUTABLE_TYPE, None], False)
+
+    def warn_of_label(self, path: str) -> None:
+        """Warn where SELinux is on and a file, labelled by others, is one that systemd may not execute."""
+        if not self._module.selinux_enabled():
+            return
+        found = self._module.selinux_context(path)[2]
+        if found != _EXECUTABLE_TYPE:
+            remedy = f"chcon -t {_EXECUTABLE_TYPE} {path}"
+            self.warn(f"SELinux labels {path} as {found}, which systemd may not execute; run: {remedy}")
 
     def label(self, path: str, final: str) -> None:
         """Give a file the SELinux context that its final path shall have; nothing where SELinux is off."""

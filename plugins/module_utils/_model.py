@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 ENVIRONMENT_MODE = 0o755
 CONFIG_DIR_MODE = 0o700
 UNIT_MODE = 0o644
+# Among the generations, the name of what is about to be put in place.
+SWITCH = "switch"
+# What root finds by name: sudo's secure_path, which lacks some of them, and login(1).
+ROOT_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,34 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Sources:
+    """Where packages come from; URLs may hold credentials, so that they go into the environment of commands only.
+
+    Attributes:
+        constraints: the path of a constraints file on the host.
+        pins: the exact versions that this file asks for, by normalized name.
+    """
+
+    index_url: str | None = None
+    find_links: tuple[str, ...] = ()
+    no_index: bool = False
+    constraints: str | None = None
+    pins: t.Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def local(self) -> tuple[str, ...]:
+        """The paths on the host among them."""
+        links = tuple(link for link in self.find_links if ":" not in link)
+        return (*links, self.constraints) if self.constraints else links
+
+
+@dataclass(frozen=True)
 class Desired:
     """The state that the host shall be in, every default filled in.
 
     Attributes:
         pipx_home: with links resolved, as pipx writes it into what it makes.
+        pipx_home_given: the same before that; the account may have planted a link.
         legacy_environment: where pipx before 1.3 puts the environment when left to itself.
     """
 
@@ -56,10 +83,12 @@ class Desired:
     unit_uid: int
     unit_gid: int
     legacy_environment: str
+    pipx_home_given: str = ""
     version: str | None = None
     python: str | None = None
     pipx_executable: str | None = None
     pipx_version: str | None = None
+    sources: Sources = field(default_factory=Sources)
     force: bool = False
 
     @property
@@ -154,7 +183,9 @@ class Place:
 
     Attributes:
         missing: the components to be created, outermost first.
-        account_controls: the account can write to a folder on the way, so that only its own identity is safe there.
+        account_controls: the account can write to the folder or to one on the way, so that only its own identity is
+            safe in there.
+        way_controlled: the account can write to one on the way, so that only its own identity is safe with the folder.
         writable: whoever acts there (see above) may create entries in the innermost folder that exists.
     """
 
@@ -162,6 +193,7 @@ class Place:
     state: PathState
     missing: tuple[str, ...] = ()
     account_controls: bool = False
+    way_controlled: bool = False
     writable: bool = True
 
 
@@ -174,6 +206,7 @@ class Environment:
         version: Patroni's version; None when it cannot be told.
         extras: the extras that pipx recorded.
         missing: the desired extras of which a distribution is not there.
+        versions: the version of each distribution, by normalized name.
         python: the interpreter, links resolved; None when it is gone.
         problem: why it does not run; None when it does.
         executables: the names of the executables that Patroni brings.
@@ -184,6 +217,7 @@ class Environment:
     version: str | None = None
     extras: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    versions: t.Mapping[str, str] = field(default_factory=dict)
     python: str | None = None
     problem: str | None = None
     executables: tuple[str, ...] = ()
@@ -205,6 +239,7 @@ class Tools:
     Attributes:
         pip: the pip3 of the system.
         package_known: the package manager knows of a package for pipx.
+        unsafe_sources: local sources of packages that the account could change while root installs from them.
         shared_damaged: the environment that pipx shares among its own is there, but not whole.
     """
 
@@ -212,6 +247,7 @@ class Tools:
     pip: str | None = None
     package_known: bool = True
     shared_damaged: bool = False
+    unsafe_sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,20 @@ import os
 import pwd
 import re
 import typing as t
+from urllib.parse import unquote
 
 from ansible.module_utils import distro
 
+from ansible_collections.pgedge.platform.plugins.module_utils._commands import parse_pins
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Desired, Patience
+from ansible_collections.pgedge.platform.plugins.module_utils._files import read_text
+from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+    ROOT_PATH,
+    Account,
+    Desired,
+    Patience,
+    Sources,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
@@ -27,6 +36,31 @@ _USUAL_HOMES = {"debian": "/var/lib/postgresql", "redhat": "/var/lib/pgsql"}
 _VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?", re.ASCII)
 # PEP 685.
 _EXTRA = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+# Folders of the system that an option could name by mistake; those above them are refused with them.
+_SYSTEM_FOLDERS = (
+    "/boot",
+    "/dev",
+    "/etc/default",
+    "/etc/systemd/system",
+    "/home",
+    "/lib",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run/systemd",
+    "/srv",
+    "/sys",
+    "/usr/lib",
+    "/usr/local/lib",
+    "/usr/share",
+    "/var/lib",
+    "/var/log",
+    "/var/tmp",  # noqa: S108 - it is only compared
+)
+_ACCOUNT_NAME = re.compile(r"[^\s:/-][^\s:/]*")
 
 Params = t.Mapping[str, t.Any]
 
@@ -42,16 +76,17 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
     account = _account(params, family, host, check_mode=check_mode)
     config_dir = _path(params, "config_dir", params["config_dir"])
     home = account.home
+    pipx_home_given = _path(params, "pipx_home", f"{home}/.local/share/pipx")
     with host.identity(account):
-        pipx_home = os.path.realpath(_path(params, "pipx_home", f"{home}/.local/share/pipx"))
+        pipx_home = os.path.realpath(pipx_home_given)
         legacy = os.path.realpath(f"{home}/.local/pipx")
-    return Desired(
+    desired = Desired(
         state=params["state"],
         family=family,
         distribution=distribution,
         account=account,
         extras=tuple(dict.fromkeys(params["extras"])),
-        bin_dir=_path(params, "bin_dir", f"{home}/.local/bin"),
+        bin_dir=_bin_dir(params, account, host),
         pipx_home=pipx_home,
         config_dir=config_dir,
         config_path=_config_path(params["config_file"], config_dir),
@@ -59,12 +94,99 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         unit_uid=os.geteuid(),
         unit_gid=os.getegid(),
         legacy_environment=f"{legacy}/venvs/patroni",
+        pipx_home_given=pipx_home_given,
         version=params["version"],
         python=params["python"],
         pipx_executable=_path(params, "pipx_executable", None) if params["pipx_executable"] else None,
         pipx_version=params["pipx_version"],
+        sources=_sources(params, account, host),
         force=params["force"],
     )
+    _check_folders(desired, host)
+    return desired
+
+
+def _check_folders(desired: Desired, host: Host) -> None:
+    """Refuse folders whose purposes do not go together.
+
+    Raises:
+        PatroniInstallError: a folder of the system's would become the account's, or the unit would lie in one that is.
+    """
+    account = desired.account
+    unit_folder = desired.unit_path.rpartition("/")[0]
+    own = {"user": account.home, "bin_dir": desired.bin_dir, "pipx_home": desired.pipx_home}
+    for folder in (*own.values(), unit_folder, *ROOT_PATH, *_SYSTEM_FOLDERS):
+        if f"{folder}/".startswith(f"{desired.config_dir}/"):
+            raise PatroniInstallError(
+                f"config_dir: {desired.config_dir} would become the account's alone, and it is or holds {folder}; "
+                "name a folder of its own, such as /etc/patroni"
+            )
+    if not host.root or account.uid == 0:
+        return
+    for option, folder in (*own.items(), ("config_dir", desired.config_dir)):
+        if f"{unit_folder}/".startswith(f"{folder}/"):
+            raise PatroniInstallError(
+                f"unit_path: {desired.unit_path} lies in {folder} ({option}), which is {account.name}'s, and whoever "
+                "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system"
+            )
+
+
+def _bin_dir(params: Params, account: Account, host: Host) -> str:
+    """Read bin_dir.
+
+    Raises:
+        PatroniInstallError: root would run what the account can rewrite.
+    """
+    path = _path(params, "bin_dir", f"{account.home}/.local/bin")
+    if host.root and account.uid != 0 and os.path.realpath(path) in {os.path.realpath(folder) for folder in ROOT_PATH}:
+        raise PatroniInstallError(
+            f"bin_dir: {path} is on root's PATH, where root would run what {account.name} can rewrite; "
+            "choose a folder of its own, such as /opt/patroni/bin"
+        )
+    return path
+
+
+def _sources(params: Params, account: Account, host: Host) -> Sources:
+    """Read where packages come from.
+
+    Raises:
+        PatroniInstallError: what is named is not there for the account.
+    """
+    urls = [value for value in (params["index_url"], *params["find_links"]) if value is not None]
+    for value in urls:
+        if not value.isprintable():
+            raise PatroniInstallError("index_url, find_links: a value holds a character that cannot be printed")
+    told = (value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower().endswith("_proxy"))
+    plain = (value for value in urls if not find_credentials([value]))
+    host.hide(find_credentials((*urls, *told)), but=plain)
+    for link in params["find_links"]:
+        if ":" not in link:
+            _checked_path("find_links", link)
+    if params["index_url"] is not None and "://" not in params["index_url"]:
+        raise PatroniInstallError(
+            "index_url: the value is no URL; one such as https://index.example.com/simple is needed"
+        )
+    if params["no_index"] and not params["find_links"]:
+        raise PatroniInstallError("no_index: without an index, find_links has to say where packages come from")
+    path = _path(params, "constraints", None) if params["constraints"] else None
+    pins: dict[str, str] = {}
+    if path and not account.assumed:
+        with host.identity(account):
+            text = read_text(path)
+        if text is None:
+            raise PatroniInstallError(f"constraints: {account.name} cannot read {path}; put the file there first")
+        pins = parse_pins(text)
+    return Sources(params["index_url"], tuple(params["find_links"]), params["no_index"], path, pins)
+
+
+def find_credentials(texts: t.Iterable[str]) -> set[str]:
+    """Find the passwords, or tokens in the place of a name, in the URLs that texts hold, as written and decoded."""
+    found = set()
+    for text in texts:
+        for name, password in re.findall(r"://([^/@:\s]*)(?::([^/\s]*))?@", text):
+            secret = password or name
+            found |= {secret, unquote(secret)}
+    return found - {""}
 
 
 def patience(params: Params) -> Patience:
@@ -101,6 +223,15 @@ def _check_words(params: Params) -> None:
         value = params[name]
         if value is not None and not _VERSION.fullmatch(value):
             raise PatroniInstallError(f"{name}: {value!r} is no exact version; one as in PEP 440 is needed, say 4.1.5")
+    for name in ("user", "group"):
+        value = params[name]
+        if value is not None and not (_ACCOUNT_NAME.fullmatch(value) and value.isprintable()):
+            raise PatroniInstallError(f"{name}: {value!r} is no name of an account or a group")
+    python = params["python"]
+    if python is not None and (not python or not python.isprintable()):
+        raise PatroniInstallError(f"python: {python!r} is no name and no path of an interpreter")
+    if python and "/" in python:
+        _checked_path("python", python)
     for extra in params["extras"]:
         if not _EXTRA.fullmatch(extra):
             raise PatroniInstallError(
@@ -140,7 +271,7 @@ def _config_path(value: str, config_dir: str) -> str:
 
 def _unit_path(params: Params) -> str:
     path = _path(params, "unit_path", None)
-    if not re.fullmatch(r"[A-Za-z0-9:_.\\-]+\.service", path.rpartition("/")[2]):
+    if not re.fullmatch(r"[A-Za-z0-9:_][A-Za-z0-9:_.\\-]*\.service", path.rpartition("/")[2]):
         raise PatroniInstallError(f"unit_path: {path!r} does not end in the name of a unit, such as patroni.service")
     return path
 

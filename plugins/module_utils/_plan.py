@@ -132,6 +132,11 @@ def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iter
             yield RefreshPackageLists()
         yield InstallPackages(("pipx",))
         return
+    if tools.unsafe_sources:
+        raise PatroniInstallError(
+            f"find_links, constraints: {desired.account.name} can change {', '.join(tools.unsafe_sources)}, and root "
+            "would install pipx from there; choose a folder of root's, or name a pipx in pipx_executable"
+        )
     if tools.pip is None:
         yield InstallPackages(("python3-pip",))
     pinned = f"=={desired.pipx_version}" if desired.pipx_version else ""
@@ -143,7 +148,8 @@ def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     _require_writable("bin_dir", observed.bin_dir, desired, observed)
     # A repair keeps the version and a change of version keeps the extras that were there: nobody asked to lose them.
     environment = observed.environment
-    kept = environment.version if environment and desired.state == "present" else None
+    free = desired.state == "present" and "patroni" not in desired.sources.pins
+    kept = environment.version if environment and free else None
     extras = tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
     wanted = requirement(desired.version or observed.newest or kept, extras)
     build = BuildEnvironment(observed.next_generation, wanted, extras, desired.python)
@@ -174,8 +180,7 @@ def _config_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
         _require_writable("config_dir", place, desired, observed)
         yield from _folders(desired, place, gid=account.group_gid, mode=CONFIG_DIR_MODE)
     elif not place.state.has(account.uid, account.group_gid, CONFIG_DIR_MODE):
-        # The folder itself may be the account's; what leads there decides whose hand is safe.
-        yield SetAttributes(place.path, account.uid, account.group_gid, CONFIG_DIR_MODE, place.account_controls)
+        yield SetAttributes(place.path, account.uid, account.group_gid, CONFIG_DIR_MODE, place.way_controlled)
 
 
 def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:

@@ -23,6 +23,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._environment impor
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, look, read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+    SWITCH,
     Environment,
     Observed,
     PathState,
@@ -88,7 +89,7 @@ def _probe_files(desired: Desired, host: Host) -> Observed:
         environment=chosen,
         executables=executables,
         bin_dir=_probe_place(desired.bin_dir, account, host),
-        pipx_home=_probe_place(desired.pipx_home, account, host, for_account=True),
+        pipx_home=_probe_place(desired.pipx_home, account, host, given=desired.pipx_home_given, for_account=True),
         config_dir=_probe_place(desired.config_dir, account, host),
         unit_dir=_probe_place(unit_folder, account, host),
         unit=look(desired.unit_path, content=True),
@@ -125,10 +126,12 @@ def _read_environments(desired: Desired, executables: t.Mapping[str, PathState])
 
 
 def _read_generations(desired: Desired) -> tuple[str, ...]:
+    """Name the generations and what an interrupted switch left; what others put beside them is theirs."""
     try:
-        return tuple(f"{desired.generations}/{name}" for name in sorted(os.listdir(desired.generations)))
+        names = sorted(os.listdir(desired.generations))
     except OSError:
         return ()
+    return tuple(f"{desired.generations}/{name}" for name in names if name.isdecimal() or name == SWITCH)
 
 
 def _next_generation(desired: Desired, generations: t.Iterable[str]) -> str:
@@ -153,7 +156,7 @@ def _retired(
     """Name what belongs to this installation and not to the environment in use; to remove all, name all of it."""
     there = [environment.path for environment in environments]
     if desired.state == "absent":
-        own = (desired.environment, desired.legacy_environment, desired.generations)
+        own = (desired.environment, desired.legacy_environment, *generations)
         return tuple(path for path in own if os.path.lexists(path))
     in_use = chosen.path if chosen else ""
     unused = [path for path in generations if not in_use.startswith(f"{path}/")]
@@ -162,14 +165,14 @@ def _retired(
     return tuple(unused)
 
 
-def _probe_place(path: str, account: Account, host: Host, *, for_account: bool = False) -> Place:
+def _probe_place(path: str, account: Account, host: Host, *, given: str = "", for_account: bool = False) -> Place:
     """Describe a folder and the way to it.
 
     Args:
+        given: the path as it was before its links were resolved, where they were.
         for_account: the account itself writes there, so that root's power does not count.
     """
-    parts = path.split("/")
-    way = ["/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)]
+    way = _way(path)
     if account.assumed:
         controls = path.startswith(f"{account.home}/")
         missing = tuple(
@@ -178,14 +181,30 @@ def _probe_place(path: str, account: Account, host: Host, *, for_account: bool =
         return Place(path, look(path), missing, controls)
     existing = [step for step in way if os.path.isdir(step)]
     innermost = existing[-1]
-    with host.identity(account):
-        controls = any(_may_write(step) for step in existing)
-        account_writes = _may_write(innermost)
     missing = tuple(way[len(existing) :])
+    leading = {step for start in (path, given or path, os.path.realpath(innermost)) for step in _way(start)}
+    with host.identity(account):
+        controlled = {step for step in leading if _is_controlled(step)}
+        account_writes = _may_write(innermost)
     writable = account_writes or (
-        host.root and not controls and _may_write(innermost) and bool(missing or not for_account)
+        host.root and not controlled and _may_write(innermost) and bool(missing or not for_account)
     )
-    return Place(path, look(path), missing, controls, writable)
+    return Place(path, look(path), missing, bool(controlled), bool(controlled - {path}), writable)
+
+
+def _way(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)]
+
+
+def _is_controlled(path: str) -> bool:
+    """Whether others than root have a folder in their hand: who owns it can make it writable at any moment."""
+    try:
+        return _may_write(path) or os.stat(path).st_uid != 0
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _may_write(path: str) -> bool:
@@ -261,7 +280,10 @@ def _probe_tools(desired: Desired, host: Host) -> Tools:
     tools = Tools(pipx=find_pipx(desired, host), pip=host.find("pip3"), shared_damaged=damaged)
     if tools.pipx is None and desired.family == "debian":
         known = _lists_there() and host.run(_commands.apt_show("pipx")).rc == 0
-        tools = replace(tools, package_known=known)
+        return replace(tools, package_known=known)
+    if tools.pipx is None and host.root and desired.account.uid != 0:
+        places = (_probe_place(path, desired.account, host) for path in desired.sources.local)
+        return replace(tools, unsafe_sources=tuple(place.path for place in places if place.account_controls))
     return tools
 
 
@@ -279,18 +301,17 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
         PatroniInstallError: the operator's does not run as the account.
     """
     account = desired.account
-    with host.identity(account):
-        path = desired.pipx_executable or host.find("pipx", f"{account.home}/.local/bin")
-    if path is None or account.assumed:
+    if account.assumed:
         return None
-    completed = host.run([path, "--version"], account=account)
-    if completed.rc == 0:
-        return Pipx(path, completed.stdout.strip())
-    if desired.pipx_executable:
-        raise CommandError(
-            f"pipx_executable: {path} does not run as {account.name}; name a pipx that this account can run", completed
-        )
-    host.warn(f"passing over {path}, which does not run as {account.name}: {completed.output.strip()[-200:]}")
+    with host.identity(account):
+        found = host.find_all("pipx", f"{account.home}/.local/bin")
+    for path in (desired.pipx_executable,) if desired.pipx_executable else found:
+        completed = host.run([path, "--version"], account=account)
+        if completed.rc == 0:
+            return Pipx(path, completed.stdout.strip())
+        if desired.pipx_executable:
+            raise CommandError(f"pipx_executable: {path} does not run as {account.name}; name one that does", completed)
+        host.warn(f"passing over {path}, which does not run as {account.name}: {completed.output.strip()[-200:]}")
     return None
 
 
@@ -303,7 +324,9 @@ def _newest(desired: Desired, host: Host, environment: Environment) -> str | Non
     if environment.problem:
         return None
     completed = host.run(
-        _commands.pip_index_versions(environment.path), account=desired.account, environment=_commands.PIP_ENVIRONMENT
+        _commands.pip_index_versions(environment.path),
+        account=desired.account,
+        environment=_commands.pip_environment(desired.sources),
     )
     if completed.rc != 0:
         raise CommandError("the package index does not say which Patroni is the newest", completed)

@@ -30,18 +30,19 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
     desired = desire(params, host, check_mode=check_mode)
     before = probe(desired, host)
     steps = plan(desired, before)
-    if check_mode or not steps:
-        after = None if check_mode else before
-        return _report.success(desired, before, steps, after=after, pipx=_pipx(before))
-
-    with host.lock(desired.account, limits.lock_timeout):
-        # Another run may have come first.
-        before = probe(desired, host, known=before)
-        steps = plan(desired, before)
-        applier = Applier(desired, limits, host, _pipx(before))
-        steps = applier.apply(steps)
-        after = probe(desired, host, known=before)
-    return _report.success(desired, before, steps, after=after, pipx=applier.pipx)
+    pipx = _pipx(before)
+    after = None if check_mode else before
+    if steps and not check_mode:
+        with host.lock(desired.account, limits.lock_timeout):
+            # Another run may have come first.
+            before = probe(desired, host, known=before)
+            applier = Applier(desired, limits, host, _pipx(before))
+            steps = applier.apply(plan(desired, before))
+            pipx = applier.pipx
+            after = probe(desired, host, known=before)
+    if after is not None and after.environment is not None:
+        host.warn_of_label(f"{after.environment.path}/bin/patroni")
+    return _report.success(desired, before, steps, after=after, pipx=pipx)
 
 
 def _pipx(observed: Observed) -> Pipx | None:

@@ -117,6 +117,28 @@ options:
       - An environment with another interpreter is built anew.
       - The default is the one that pipx chooses, which is its own; any that is in use is then fine.
     type: str
+  index_url:
+    description:
+      - The package index to install from, instead of the one that pip is configured with.
+      - A credential in it is neither logged nor returned, nor visible in a process list, nor written to a file.
+    type: str
+  find_links:
+    description:
+      - Folders on the host, or URLs, to look for packages in as well, such as a wheelhouse for a host without internet.
+      - Credentials are treated as in O(index_url).
+    type: list
+    elements: str
+    default: []
+  no_index:
+    description:
+      - Ask no index; O(find_links) alone says where packages come from.
+    type: bool
+    default: false
+  constraints:
+    description:
+      - A constraints file of pip on the host, which O(user) can read. It pins what is installed with Patroni.
+      - Where the environment has another version than a line C(name==version) asks for, it is built anew.
+    type: path
   lock_timeout:
     description:
       - How long to wait for another apt, dnf or run of this module to end, in seconds.
@@ -189,6 +211,12 @@ EXAMPLES = r"""
   environment:
     https_proxy: http://proxy.example.com:3128
     PIP_CERT: /etc/pki/tls/certs/ca-bundle.crt
+
+- name: Install on a host without internet, from a wheelhouse that was copied to it
+  pgedge.platform.patroni_install:
+    find_links: [/srv/wheelhouse]
+    no_index: true
+    constraints: /srv/wheelhouse/constraints.txt
 
 - name: Install with a pipx of your own
   pgedge.platform.patroni_install:
@@ -329,6 +357,10 @@ ARGUMENT_SPEC = {
     "pipx_executable": {"type": "path"},
     "pipx_version": {"type": "str"},
     "python": {"type": "str"},
+    "index_url": {"type": "str", "no_log": True},
+    "find_links": {"type": "list", "elements": "str", "default": [], "no_log": True},
+    "no_index": {"type": "bool", "default": False},
+    "constraints": {"type": "path"},
     "lock_timeout": {"type": "int", "default": 300},
     "retries": {"type": "int", "default": 5},
     "retry_delay": {"type": "int", "default": 20},

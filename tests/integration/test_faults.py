@@ -23,7 +23,7 @@ OLD, NEW = "4.0.11", "4.1.5"
 FULL = os.environ.get("PGEDGE_FAULTS") == "full"
 SEED = int(os.environ.get("PGEDGE_SEED", "1"))
 BOUNDARY_KILLS = 3
-RANDOM_KILLS = 20 if FULL else 2
+RANDOM_KILLS = 10 if FULL else 2
 
 
 @dataclass
@@ -61,9 +61,10 @@ def debris(host: Host, sweep: Sweep) -> list[str]:
 
 def is_settled(host: Host, sweep: Sweep, result: Result) -> bool:
     """Whether an ordinary run reached the desired state, so that the next one finds nothing to do."""
-    if result.get("failed", True):
+    if not result or result.get("failed"):
         return False
-    if host.install(**sweep.options).get("changed", True):
+    again = host.install(**sweep.options)
+    if again["changed"] or again.get("failed"):
         return False
     if sweep.options.get("state") == "absent":
         return host.run("test", "-e", UNIT, check=False).returncode != 0
@@ -107,7 +108,7 @@ def test_kills(hosts: dict[str, Host], sweep: Sweep, figures: t.Callable[..., No
         left = debris(host, sweep)
         sweep.debris += left
         if left or not settled:
-            print(sweep.name, arguments, left, result)
+            print(sweep.name, arguments, left, result.get("msg"), result.get("steps"))
     figures(
         f"kills (seed {SEED})",
         change=sweep.name,

@@ -61,7 +61,7 @@ DEFAULT_EXTRAS = ("psycopg2-binary", "etcd")
 
 def make_interpreter(path: Path) -> Path:
     """Make something that can be taken for an interpreter."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    os.makedirs(str(path.parent), exist_ok=True)
     path.write_text("#!/bin/sh\n", "utf-8")
     path.chmod(0o755)
     return path
@@ -78,7 +78,7 @@ def make_environment(
     """Make an environment that holds a Patroni, and pipx's record of it."""
     path = Path(path)
     packages = path / "lib" / "python3.11" / "site-packages"
-    (path / "bin").mkdir(parents=True)
+    os.makedirs(str(path / "bin"))
     (path / "bin" / "python").symlink_to(interpreter)
     scripts = {}
     for name in ("patroni", "patroni_aws", "patronictl"):
@@ -118,7 +118,7 @@ def add_distribution(packages: Path, name: str, files: t.Mapping[str, str | None
     for file, text in {f"{name}.dist-info/INSTALLER": "pip\n", **files}.items():
         target = packages / file
         if text is not None and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(str(target.parent), exist_ok=True)
             target.write_text(text, "utf-8")
         size = target.stat().st_size if target.exists() else ""
         lines.append(f"{file},sha256=x,{size}")

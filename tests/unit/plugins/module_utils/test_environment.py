@@ -55,6 +55,7 @@ def test_healthy(venv, interpreter):
         path=str(venv),
         version="4.1.5",
         extras=EXTRAS,
+        versions={"patroni": "4.1.5", "psycopg2-binary": "2.9.13", "python-etcd": "0.4.5"},
         python=str(interpreter),
         executables=("patroni", "patronictl", "patroni_aws"),
         changed_at=1000.5,

@@ -55,10 +55,10 @@ def test_look_at_a_file(folder, content, text):
 def test_look_at_a_directory(folder):
     path = f"{folder}/directory"
     os.mkdir(path)
-    os.chmod(path, 0o1750)
+    os.chmod(path, 0o1700)
     os.utime(path, (5, 1000))
 
-    assert _files.look(path, content=True) == PathState("directory", UID, GID, 0o1750, changed_at=1000.0)
+    assert _files.look(path, content=True) == PathState("directory", UID, GID, 0o1700, changed_at=1000.0)
 
 
 @pytest.mark.parametrize("target", ["file", "gone", "/etc"])

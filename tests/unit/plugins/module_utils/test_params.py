@@ -15,7 +15,7 @@ from ansible.module_utils import distro
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _params
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Desired, Patience
+from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Desired, Patience, Sources
 from ansible_collections.pgedge.platform.plugins.modules.patroni_install import ARGUMENT_SPEC
 
 DEFAULTS = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
@@ -30,10 +30,14 @@ class FakeHost:
     def __init__(self, root=True):
         self.root = root
         self.warnings = []
+        self.hidden = set()
         self.identities = []
 
     def warn(self, message):
         self.warnings.append(message)
+
+    def hide(self, secrets, *, but=()):
+        self.hidden |= set(secrets)
 
     @contextlib.contextmanager
     def identity(self, account):
@@ -116,11 +120,16 @@ def test_defaults(home):
         unit_uid=0,
         unit_gid=0,
         legacy_environment=f"{home}/.local/pipx/venvs/patroni",
+        pipx_home_given=f"{home}/.local/share/pipx",
     )
     assert host.warnings == []
 
 
 def test_every_option_is_heeded(home):
+    constraints = f"{home}/constraints.txt"
+    with open(constraints, "w", encoding="utf-8") as stream:
+        stream.write("psycopg2_binary==2.9.9\nclick<9\n")
+
     wanted = desire(
         state="present",
         version="4.1.5",
@@ -134,6 +143,10 @@ def test_every_option_is_heeded(home):
         pipx_executable="/opt/tools/pipx",
         pipx_version="1.7.1",
         python="python3.12",
+        index_url="https://index.example.org/simple",
+        find_links=["/srv/wheels", "https://files.example.org"],
+        no_index=True,
+        constraints=constraints,
         force=True,
     )
 
@@ -151,10 +164,18 @@ def test_every_option_is_heeded(home):
         unit_uid=0,
         unit_gid=0,
         legacy_environment=f"{home}/.local/pipx/venvs/patroni",
+        pipx_home_given="/opt/pipx",
         version="4.1.5",
         python="python3.12",
         pipx_executable="/opt/tools/pipx",
         pipx_version="1.7.1",
+        sources=Sources(
+            index_url="https://index.example.org/simple",
+            find_links=("/srv/wheels", "https://files.example.org"),
+            no_index=True,
+            constraints=constraints,
+            pins={"psycopg2-binary": "2.9.9"},
+        ),
         force=True,
     )
 
@@ -220,7 +241,8 @@ def test_family(home, system, release, family, distribution):
         pytest.param(os_release("Arch Linux", "arch"), "Arch Linux (ID=arch)", id="Arch"),
         pytest.param(
             os_release("openSUSE Leap 15.6", "opensuse-leap", "suse opensuse"),
-            "openSUSE Leap 15.6 (ID=opensuse)",
+            # Older releases of the distro library keep the whole name.
+            f"openSUSE Leap 15.6 (ID={distro.NORMALIZED_OS_ID.get('opensuse-leap', 'opensuse-leap')})",
             id="SUSE",
         ),
         pytest.param(os_release("Alpine Linux v3.20", "alpine"), "Alpine Linux v3.20 (ID=alpine)", id="Alpine"),
@@ -286,6 +308,102 @@ def test_extra_is_refused(home, extra):
     assert refusal(extras=["etcd", extra]) == (
         f"extras: {extra!r} is no name of an extra; one as in PEP 508 is needed, say etcd"
     )
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        pytest.param(
+            {"index_url": "index.example.org"},
+            "index_url: the value is no URL; one such as https://index.example.com/simple is needed",
+            id="no URL",
+        ),
+        pytest.param(
+            {"index_url": ""},
+            "index_url: the value is no URL; one such as https://index.example.com/simple is needed",
+            id="empty URL",
+        ),
+        pytest.param(
+            {"index_url": "https://x\n--extra"},
+            "index_url, find_links: a value holds a character that cannot be printed",
+            id="newline in the URL",
+        ),
+        pytest.param(
+            {"find_links": ["https://example.org", "/srv/a\nb"]},
+            "index_url, find_links: a value holds a character that cannot be printed",
+            id="newline in a folder",
+        ),
+        pytest.param(
+            {"find_links": ["wheels"]},
+            "find_links: 'wheels' is no absolute path; one that starts with / is needed",
+            id="relative folder",
+        ),
+        pytest.param(
+            {"no_index": True},
+            "no_index: without an index, find_links has to say where packages come from",
+            id="no index and no links",
+        ),
+        pytest.param(
+            {"constraints": "constraints.txt"},
+            "constraints: 'constraints.txt' is no absolute path; one that starts with / is needed",
+            id="relative constraints",
+        ),
+        pytest.param(
+            {"constraints": "/nowhere/constraints.txt"},
+            "constraints: postgres cannot read /nowhere/constraints.txt; put the file there first",
+            id="constraints are missing",
+        ),
+    ],
+)
+def test_source_is_refused(home, params, message):
+    assert refusal(**params) == message
+
+
+def test_credentials_of_sources_and_of_the_task_s_environment_are_hidden(home, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:s3cret@example.org")
+    host = FakeHost()
+
+    desire(
+        host, index_url="https://us%40er:p%23ss@example.org/simple", find_links=["https://t0ken@example.org", "/srv"]
+    )
+
+    assert host.hidden >= {"p%23ss", "p#ss", "t0ken", "s3cret"}
+    assert not host.hidden & {"us%40er", "us@er", "me", "/srv"}
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("https://example.org/simple", set()),
+        ("https://user:pass@example.org", {"pass"}),
+        ("https://:pass@example.org", {"pass"}),
+        ("https://token@example.org", {"token"}),
+        ("a https://u:one@x https://u:two@y b", {"one", "two"}),
+        ("https://example.org/@scope/x", set()),
+        ("mail user@example.org", set()),
+        ("https://user:p@ss@example.org", {"p@ss"}),
+    ],
+)
+def test_find_credentials(text, secrets):
+    assert _params.find_credentials([text]) == secrets
+
+
+@pytest.mark.parametrize("folder", ["/usr/bin", "/usr/local/bin/", "/sbin"])
+def test_bin_dir_on_root_s_path_is_refused(home, folder):
+    assert refusal(bin_dir=folder) == (
+        f"bin_dir: {folder.rstrip('/')} is on root's PATH, where root would run what postgres can rewrite; "
+        "choose a folder of its own, such as /opt/patroni/bin"
+    )
+
+
+def test_bin_dir_on_root_s_path_is_refused_behind_a_link(home):
+    os.symlink("/usr/bin", f"{home}/link")
+
+    assert "is on root's PATH" in refusal(bin_dir=f"{home}/link")
+
+
+def test_bin_dir_on_root_s_path_is_fine_where_root_is_the_account(home):
+    assert desire(user="root", bin_dir="/usr/local/bin").bin_dir == "/usr/local/bin"
 
 
 PATHS = ("bin_dir", "pipx_home", "config_dir", "unit_path", "pipx_executable")

@@ -27,6 +27,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     RemoveUnit,
     Service,
     SetAttributes,
+    Sources,
     SwitchEnvironment,
     Tools,
     WriteUnit,
@@ -91,9 +92,7 @@ def write_unit(wanted=None, changed_at=None):
     return WriteUnit(UNIT_PATH, render_unit(wanted or desired()), 0, 0, 0o644, changed_at)
 
 
-HOME_FOLDERS = tuple(
-    own_folder(f"{HOME}/.local{rest}") for rest in ("", "/share", "/share/pipx", "/share/pipx/venvs", "/bin")
-)
+HOME_FOLDERS = tuple(own_folder(f"{HOME}/.local{rest}") for rest in ("", "/share", "/share/pipx", "/bin"))
 # What a first installation does, once there is a pipx.
 REST_OF_FIRST = (
     *HOME_FOLDERS,
@@ -256,6 +255,18 @@ def test_nothing_to_do(wanted, found):
                 RemoveEnvironment(generation(1)),
             ),
             id="repair at the same version and extras",
+        ),
+        pytest.param(
+            {"sources": Sources(pins={"click": "8.1"})},
+            {},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.5"), switch(2), RemoveEnvironment(generation(1))),
+            id="constraints on what comes with it",
+        ),
+        pytest.param(
+            {"sources": Sources(pins={"patroni": "4.0.5"})},
+            {},
+            (build(2), switch(2), RemoveEnvironment(generation(1))),
+            id="constraints on Patroni itself",
         ),
         pytest.param(
             {},
@@ -503,8 +514,15 @@ DBA = replace(ACCOUNT, group="dba", group_gid=200)
             id="another group",
         ),
         pytest.param(
+            # As the account it could not be given away, nor to a group that the account is not in.
+            {},
+            Place(CONFIG_DIR, directory(0, GID, 0o770), account_controls=True),
+            (SetAttributes(CONFIG_DIR, UID, GID, 0o700, False),),
+            id="the account may write to it, but not to what leads there",
+        ),
+        pytest.param(
             {"config_dir": f"{HOME}/etc"},
-            Place(f"{HOME}/etc", directory(mode=0o750), account_controls=True),
+            Place(f"{HOME}/etc", directory(mode=0o750), account_controls=True, way_controlled=True),
             (SetAttributes(f"{HOME}/etc", UID, GID, 0o700, True),),
             id="in the account's home",
         ),
@@ -578,14 +596,14 @@ def test_what_the_account_makes_has_a_group_that_it_may_give():
     )
 
 
-def test_pipx_home_outside_the_home_is_the_account_s_to_write():
-    asked = desired(pipx_home="/opt/pipx")
-    way = ("/opt/pipx", "/opt/pipx/venvs")
+def test_pipx_home_outside_the_home_is_the_account_s():
+    asked = desired(pipx_home="/opt/pipx/main")
+    found = bare(tools=WITH_PIPX, pipx_home=missing_place("/opt/pipx/main", "/opt/pipx", "/opt/pipx/main"))
 
-    made = folders(plan(asked, bare(tools=WITH_PIPX, pipx_home=missing_place("/opt/pipx/venvs", *way))))
+    made = folders(plan(asked, found))
 
-    # The generations and pipx's shared libraries are made beside venvs, with the account's hand.
-    assert [(step.path, step.uid, step.gid) for step in made if step.path in way] == [(path, UID, GID) for path in way]
+    # The generations and pipx's shared libraries are made in it, with the account's hand.
+    assert made[:2] == (root_folder("/opt/pipx"), given_folder("/opt/pipx/main"))
 
 
 def test_assumed_account_gets_the_same_steps():
@@ -694,7 +712,7 @@ def test_unit_where_root_is_the_account_is_fine():
 
 
 NOT_WRITABLE = {
-    "pipx_home": Place(f"{PIPX_HOME}/venvs", directory(0, 0), writable=False),
+    "pipx_home": Place(PIPX_HOME, directory(0, 0), writable=False),
     "bin_dir": Place(BIN_DIR, directory(0, 0), writable=False),
     "unit_dir": Place("/etc/systemd/system", directory(0, 0), writable=False),
     "config_dir": missing_place(CONFIG_DIR, writable=False),

@@ -1,0 +1,247 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The door to the machine: identity, search paths, locks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.pgedge.platform.plugins.module_utils import _host
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+from ansible_collections.pgedge.platform.plugins.module_utils._model import Completed
+from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_interpreter
+from ansible_collections.pgedge.platform.tests.unit.plugins.models import ACCOUNT, GID, UID
+
+
+class FakeModule:
+    """The part of AnsibleModule that Host takes."""
+
+    def __init__(self):
+        self.runs = []
+        self.warnings = []
+        self.no_log_values = set()
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+    def run_command(self, argv, **options):
+        self.runs.append((argv, options))
+        return 0, "out", "err"
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What the kernel is asked for, in order; it grants all of it."""
+    asked = []
+
+    def record(name):
+        monkeypatch.setattr(os, name, lambda *arguments: asked.append((name, *arguments)))
+
+    for name in ("setgroups", "setresgid", "setresuid"):
+        record(name)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "getgid", lambda: 0)
+    monkeypatch.setattr(os, "getgroups", lambda: [0, 4])
+    monkeypatch.setattr(os, "getgrouplist", lambda name, gid: [gid, 200])
+    return asked
+
+
+@pytest.fixture
+def make_host(monkeypatch):
+    """Make the host; the process is as before when the test ends."""
+    former = dict(os.environ)
+    monkeypatch.setattr(os, "umask", lambda mask: mask)
+    yield lambda: Host(FakeModule())
+    os.environ.clear()
+    os.environ.update(former)
+
+
+BECOME = [("setgroups", [GID, 200]), ("setresgid", GID, GID, 0), ("setresuid", UID, UID, 0)]
+RETURN = [("setresuid", 0, 0, 0), ("setresgid", 0, 0, 0), ("setgroups", [0, 4])]
+
+
+def test_identity_gives_up_root_last_and_takes_it_back_first(calls, make_host):
+    with make_host().identity(ACCOUNT):
+        assert calls == BECOME
+
+    assert calls == BECOME + RETURN
+
+
+def test_identity_is_given_back_after_a_failure(calls, make_host):
+    with pytest.raises(ValueError, match="within"), make_host().identity(ACCOUNT):
+        raise ValueError("within")
+
+    assert calls[-3:] == RETURN
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        pytest.param(replace(ACCOUNT, uid=0), id="root is the account"),
+        pytest.param(replace(ACCOUNT, uid=-1, assumed=True), id="the account is assumed"),
+    ],
+)
+def test_identity_that_need_not_change(calls, make_host, account):
+    with make_host().identity(account):
+        pass
+
+    assert calls == []
+
+
+def test_identity_without_root(calls, make_host, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    with make_host().identity(ACCOUNT):
+        pass
+
+    assert calls == []
+
+
+@pytest.mark.parametrize(("as_account", "asked"), [(True, BECOME + RETURN), (False, [])])
+def test_acting(calls, make_host, as_account, asked):
+    with make_host().acting(ACCOUNT, as_account):
+        pass
+
+    assert calls == asked
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("XDG_STATE_HOME", False),
+        ("XDG_RUNTIME_DIR", False),
+        ("PYTHONHOME", False),
+        ("PYTHONPATH", False),
+        ("VIRTUAL_ENV", False),
+        ("PIPX_GLOBAL_BIN_DIR", False),
+        ("PIPX_SHARED_LIBS", False),
+        ("PIP_INDEX_URL", True),
+        ("REQUESTS_CA_BUNDLE", True),
+        ("https_proxy", True),
+    ],
+)
+def test_variables_that_lead_astray_are_dropped(make_host, name, kept):
+    os.environ[name] = "x"
+
+    make_host()
+
+    assert (name in os.environ) is kept
+
+
+def test_completed_command_tells_the_program_and_all_that_was_run(calls, make_host, monkeypatch):
+    monkeypatch.setattr(Host, "find", lambda *_names: "/usr/bin/setpriv")
+
+    completed = make_host().run(["/usr/bin/pipx", "--version"], account=ACCOUNT)
+
+    argv = ("/usr/bin/setpriv", f"--reuid={UID}", f"--regid={GID}", "--init-groups", "--", "/usr/bin/pipx", "--version")
+    assert completed == Completed("pipx", argv, 0, "out", "err")
+
+
+def test_hidden_words_are_handed_to_ansible(make_host):
+    host = make_host()
+
+    host.hide({"s3cret"})
+
+    assert host._module.no_log_values == {"s3cret"}
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Three folders: one on the caller's PATH, one on root's, and one more."""
+    paths = [str(tmp_path / name) for name in ("path", "system", "more")]
+    monkeypatch.setenv("PATH", f"{paths[0]}:relative::{paths[0]}")
+    monkeypatch.setattr(_host, "ROOT_PATH", (paths[1],))
+    return [tmp_path / name for name in ("path", "system", "more")]
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+def test_find_all(folders, first):
+    for folder in folders[first:]:
+        make_interpreter(folder / "tool")
+
+    assert Host.find_all("tool", str(folders[2])) == [str(folder / "tool") for folder in folders[first:]]
+
+
+def test_find_takes_the_first(folders, make_host):
+    for folder in folders:
+        make_interpreter(folder / "tool")
+
+    assert make_host().find("tool") == str(folders[0] / "tool")
+
+
+def test_find_passes_over_what_cannot_be_run(folders, make_host):
+    (folders[0] / "tool").mkdir(parents=True)
+    make_interpreter(folders[1] / "tool").chmod(0o644)
+    make_interpreter(folders[2] / "tool")
+
+    assert make_host().find("tool") is None
+    assert Host.find_all("tool", str(folders[2])) == [str(folders[2] / "tool")]
+
+
+def test_find_does_not_look_in_the_working_directory(folders, make_host, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_interpreter(tmp_path / "relative" / "tool")
+    make_interpreter(tmp_path / "tool")
+
+    assert make_host().find("tool") is None
+
+
+def test_require(folders, make_host):
+    with pytest.raises(PatroniInstallError) as refused:
+        make_host().require("tool", "tool-utils")
+
+    assert str(refused.value) == "tool was not found; it belongs to the package tool-utils, install that"
+
+
+@pytest.mark.parametrize(("enabled", "asked"), [(True, ["bin_t"]), (False, [])])
+def test_label_that_lets_systemd_execute(make_host, enabled, asked):
+    host, seen = make_host(), []
+    host._module.selinux_enabled = lambda: enabled
+    host._module.set_context_if_different = lambda path, context, changed: seen.append((path, context))
+
+    host.make_executable_for_systemd("/e/bin/patroni")
+
+    assert seen == [("/e/bin/patroni", [None, None, kind, None]) for kind in asked]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_label_of_the_final_path(make_host, enabled):
+    host, seen = make_host(), []
+    host._module.selinux_enabled = lambda: enabled
+    host._module.selinux_default_context = lambda path: f"context of {path}"
+    host._module.set_context_if_different = lambda path, context, changed: seen.append((path, context))
+
+    host.label("/x/.unit.new", "/x/unit")
+
+    assert seen == ([("/x/.unit.new", "context of /x/unit")] if enabled else [])
+
+
+@pytest.mark.parametrize(
+    ("enabled", "found", "warnings"),
+    [
+        pytest.param(False, None, [], id="off"),
+        pytest.param(True, "bin_t", [], id="right"),
+        pytest.param(
+            True,
+            "postgresql_db_t",
+            [
+                "SELinux labels /e/bin/patroni as postgresql_db_t, which systemd may not execute; "
+                "run: chcon -t bin_t /e/bin/patroni"
+            ],
+            id="wrong",
+        ),
+    ],
+)
+def test_warning_of_a_label(make_host, enabled, found, warnings):
+    host = make_host()
+    host._module.selinux_enabled = lambda: enabled
+    host._module.selinux_context = lambda path: ["system_u", "object_r", found, "s0"]
+
+    host.warn_of_label("/e/bin/patroni")
+
+    assert host._module.warnings == warnings

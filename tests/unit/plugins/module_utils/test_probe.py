@@ -1,0 +1,217 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judgements of the probe that no process and no other account is needed for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.pgedge.platform.plugins.module_utils import _probe
+from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState
+from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
+    ACCOUNT,
+    GENERATIONS,
+    desired,
+    environment,
+    generation,
+)
+
+
+class FakeHost:
+    """A host on which folders are writable to root, and to the account where it is said."""
+
+    def __init__(self, monkeypatch, account_writes, root=True, root_writes=True):
+        self.root = root
+        self._is_account = not root
+
+        def may_write(path):
+            return path in account_writes if self._is_account else root_writes
+
+        monkeypatch.setattr(_probe, "_may_write", may_write)
+
+    @contextlib.contextmanager
+    def identity(self, _account):
+        former, self._is_account = self._is_account, True
+        yield
+        self._is_account = former
+
+
+@pytest.fixture
+def base(tmp_path):
+    (tmp_path / "home" / "there").mkdir(parents=True)
+    return str(tmp_path)
+
+
+def found_place(base, path, host, **also):
+    place = _probe._probe_place(f"{base}{path}", ACCOUNT, host, **also)
+    missing = tuple(step[len(base) :] for step in place.missing)
+    return place.state.kind, missing, place.account_controls, place.way_controlled, place.writable
+
+
+@pytest.mark.parametrize(
+    ("path", "account_writes", "for_account", "found"),
+    [
+        pytest.param(
+            "/home/there", ["/home"], False, ("directory", (), True, True, False), id="the way is the account's"
+        ),
+        pytest.param(
+            "/home/there",
+            ["/home", "/home/there"],
+            False,
+            ("directory", (), True, True, True),
+            id="all is the account's",
+        ),
+        pytest.param(
+            "/home/there",
+            ["/home/there"],
+            False,
+            ("directory", (), True, False, True),
+            id="the folder is the account's, the way is not",
+        ),
+        pytest.param("/home/there", [], False, ("directory", (), False, False, True), id="root's"),
+        pytest.param(
+            "/home/there", [], True, ("directory", (), False, False, False), id="root's, and the account is to write"
+        ),
+        pytest.param(
+            "/home/a/b",
+            ["/home"],
+            False,
+            ("missing", ("/home/a", "/home/a/b"), True, True, True),
+            id="missing in a home",
+        ),
+        pytest.param(
+            "/opt/b", [], True, ("missing", ("/opt", "/opt/b"), False, False, True), id="missing in root's folder"
+        ),
+    ],
+)
+def test_place(base, monkeypatch, path, account_writes, for_account, found):
+    host = FakeHost(monkeypatch, [f"{base}{writable}" for writable in account_writes])
+
+    assert found_place(base, path, host, for_account=for_account) == found
+
+
+@pytest.mark.parametrize(
+    ("account_writes", "found"),
+    [
+        pytest.param(["/home"], ("missing", ("/home/a",), True, True, True), id="its own folder"),
+        pytest.param([], ("missing", ("/home/a",), False, False, False), id="somebody else's folder"),
+    ],
+)
+def test_place_without_root(base, monkeypatch, account_writes, found):
+    host = FakeHost(monkeypatch, [f"{base}{path}" for path in account_writes], root=False)
+
+    assert found_place(base, "/home/a", host) == found
+
+
+def test_place_that_root_cannot_write_either(base, monkeypatch):
+    # As on a filesystem that is mounted read-only.
+    host = FakeHost(monkeypatch, [], root_writes=False)
+
+    assert found_place(base, "/opt", host) == ("missing", ("/opt",), False, False, False)
+
+
+def test_place_of_an_assumed_account(base, monkeypatch):
+    account = replace(ACCOUNT, home=f"{base}/home/new", assumed=True)
+    host = FakeHost(monkeypatch, [])
+
+    place = _probe._probe_place(f"{base}/home/new/.local/bin", account, host)
+
+    # What leads to the home comes with the account.
+    assert place.missing == (f"{base}/home/new/.local", f"{base}/home/new/.local/bin")
+    assert (place.account_controls, place.writable) == (True, True)
+
+
+ETC, RUN, USR = (f"{folder}/systemd/system/patroni.service" for folder in ("/etc", "/run", "/usr/lib"))
+FILE = PathState("file", 0, 0, 0o644)
+
+
+@pytest.mark.parametrize(
+    ("shown", "path", "unit", "needed"),
+    [
+        pytest.param({"FragmentPath": ETC, "NeedDaemonReload": "no"}, ETC, FILE, False, id="read"),
+        pytest.param({"FragmentPath": ETC, "NeedDaemonReload": "yes"}, ETC, FILE, True, id="changed since"),
+        pytest.param({"FragmentPath": ""}, ETC, FILE, True, id="written, not read"),
+        pytest.param({"FragmentPath": USR}, ETC, FILE, True, id="one that it hides was read"),
+        pytest.param({"FragmentPath": ETC}, USR, FILE, False, id="one that hides it was read"),
+        pytest.param({"FragmentPath": RUN}, ETC, FILE, True, id="one of the run time was read"),
+        pytest.param(
+            {"FragmentPath": "/elsewhere/patroni.service"}, ETC, FILE, False, id="one from elsewhere was read"
+        ),
+        pytest.param({"FragmentPath": ETC}, ETC, PathState(), True, id="removed, still known"),
+        pytest.param({"FragmentPath": ""}, ETC, PathState(), False, id="nothing there, nothing known"),
+        pytest.param({"FragmentPath": USR}, ETC, PathState(), False, id="nothing there, another known"),
+    ],
+)
+def test_needs_reload(shown, path, unit, needed):
+    assert _probe._needs_reload(shown, path, unit) is needed
+
+
+@pytest.mark.parametrize("counted", ["", "0", "n/a", "[not set]"])
+def test_service_that_never_started(counted):
+    assert _probe._started_at({"ExecMainStartTimestampMonotonic": counted}) == 0.0
+
+
+@pytest.mark.parametrize("pid", ["0", "", "999999999"])
+def test_service_without_a_process_runs_nowhere(pid):
+    assert _probe._service_environment({"MainPID": pid}) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "following"),
+    [
+        ([], "1"),
+        (["1"], "2"),
+        (["2", "10", "9"], "11"),
+        (["7", "switch", "x12", "-3"], "8"),
+    ],
+)
+def test_next_generation(names, following):
+    assert _probe._next_generation(desired(), [f"{GENERATIONS}/{name}" for name in names]) == generation(int(following))
+
+
+FITTING = environment("/a")
+OTHER_VERSION = environment("/b", version="4.0.5")
+BROKEN = environment("/c", problem="its interpreter is gone")
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        pytest.param((), None, id="none"),
+        pytest.param((BROKEN, OTHER_VERSION, FITTING), FITTING, id="the one that is as desired"),
+        pytest.param((FITTING, replace(FITTING, path="/d")), FITTING, id="the first of two"),
+        pytest.param((BROKEN, OTHER_VERSION), OTHER_VERSION, id="one that runs"),
+        pytest.param((BROKEN,), BROKEN, id="any"),
+    ],
+)
+def test_choice_among_environments(there, chosen):
+    assert _probe._choose(desired(version="4.1.5"), there) == chosen
+
+
+def test_executables_are_read_with_their_folders_resolved(tmp_path):
+    real, bin_dir = tmp_path / "real" / "bin", tmp_path / "bin"
+    real.mkdir(parents=True)
+    bin_dir.mkdir()
+    os.symlink("real", str(tmp_path / "pointer"))
+    os.symlink(str(tmp_path / "pointer" / "bin" / "patroni"), str(bin_dir / "patroni"))
+    os.symlink("../pointer/bin/x", str(bin_dir / "relative"))
+    (bin_dir / "patronictl").write_text("")
+    (bin_dir / "foreign").write_text("")
+
+    found = _probe._read_executables(str(bin_dir))
+
+    base = os.path.realpath(str(tmp_path))
+    assert {name: (state.kind, state.target) for name, state in found.items()} == {
+        "patroni": ("link", f"{base}/real/bin/patroni"),
+        "relative": ("link", f"{base}/real/bin/x"),
+        "patronictl": ("file", None),
+    }
+
+
+def test_executables_of_a_folder_that_is_not_there(tmp_path):
+    assert _probe._read_executables(str(tmp_path / "gone")) == {}

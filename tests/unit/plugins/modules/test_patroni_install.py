@@ -1,0 +1,1406 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module as a whole, on a machine whose commands are a script."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call, Machine
+
+PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PREFER_BINARY": "1"}
+PIP_AS_ROOT = {**PIP, "PIP_ROOT_USER_ACTION": "ignore"}
+APT = {"DEBIAN_FRONTEND": "noninteractive"}
+WANTED = "patroni[psycopg2-binary,etcd]"
+
+APT_CACHE = ["apt-cache", "show", "--no-all-versions", "pipx"]
+APT_UPDATE = ["apt-get", "update"]
+APT_INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", "pipx"]
+DNF_INSTALL = [
+    "dnf",
+    "--assumeyes",
+    "--setopt=install_weak_deps=False",
+    "--setopt=exit_on_lock=True",
+    "install",
+    "python3-pip",
+]
+
+UNREACHABLE = """\
+E: Failed to fetch http://deb.example.org/debian/pool/main/p/python-pipx/pipx_1.1.0-1_all.deb  Unable to connect to \
+deb.example.org:80:
+E: Some files failed to download
+"""
+LOCKED = """\
+E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?
+"""
+STALE = """\
+E: Failed to fetch http://deb.example.org/debian/pool/main/p/python-pipx/pipx_1.1.0-1_all.deb  404  Not Found
+E: Some files failed to download
+"""
+DPKG_INTERRUPTED = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.\n"
+UPDATE_UNREACHABLE = """\
+W: Failed to fetch http://deb.example.org/debian/dists/bookworm/InRelease  Could not resolve 'deb.example.org'
+W: Some index files failed to download. They have been ignored, or old ones used instead.
+"""
+PIPX_OFFLINE = """\
+Some possibly relevant errors from pip install:
+    ERROR: Could not find a version that satisfies the requirement patroni[etcd] (from versions: none)
+    ERROR: No matching distribution found for patroni[etcd]
+
+Error installing patroni from spec 'patroni[etcd]'.
+"""
+WRONG_VERSION = """\
+Some possibly relevant errors from pip install:
+    ERROR: Ignored the following yanked versions: 4.0.0
+    ERROR: Could not find a version that satisfies the requirement patroni==9.9.9 (from versions: 3.0.1, 3.3.10, \
+3.3.11, 4.0.9, 4.0.10, 4.0.11, 4.1.3, 4.1.4, 4.1.5)
+    ERROR: No matching distribution found for patroni==9.9.9
+
+Error installing patroni from spec 'patroni[psycopg2-binary,etcd]==9.9.9'.
+"""
+
+
+@pytest.fixture
+def make_machine(tmp_path, monkeypatch, capsys):
+    """Make machines; the process is as before when the test ends."""
+    umask = os.umask(0o022)
+    environment = dict(os.environ)
+    yield lambda family="debian", root=True: Machine(tmp_path, monkeypatch, capsys, family, root)
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@pytest.fixture
+def machine(make_machine):
+    """A host of the Debian family, with nothing on it but the account and the lists of packages."""
+    made = make_machine()
+    made.know_packages()
+    return made
+
+
+@pytest.fixture
+def installed(machine):
+    """A host as the module leaves it, at the first generation."""
+    machine.tool("pipx")
+    machine.run(*first_installation(machine))
+    return machine
+
+
+def show(loaded="", active="inactive", enabled="disabled", reload="no", started=0, pid=0, rc=0):
+    """What systemd is asked in every run, and what it answers."""
+    properties = "NeedDaemonReload,FragmentPath,ActiveState,UnitFileState,ExecMainStartTimestampMonotonic,MainPID"
+    return Call(
+        ["systemctl", "show", f"--property={properties}", "patroni.service"],
+        out=f"MainPID={pid}\nExecMainStartTimestampMonotonic={started}\nActiveState={active}\nFragmentPath={loaded}\n"
+        f"UnitFileState={enabled}\nNeedDaemonReload={reload}\n",
+        rc=rc,
+    )
+
+
+def shown(machine, **answers):
+    """The same, of a unit that systemd has read."""
+    return show(loaded=machine.unit_path, **answers)
+
+
+RELOAD = Call(["systemctl", "daemon-reload"])
+
+
+def pipx_version(pipx, **answers):
+    return Call([pipx, "--version"], **{"out": "1.1.0\n", "as_account": True, **answers})
+
+
+def pipx_variables(machine, number=1, pipx_home=None):
+    home = pipx_home or machine.pipx_home
+    return {
+        **PIP,
+        "PIPX_DEFAULT_BACKEND": "pip",
+        "USE_EMOJI": "0",
+        "PIPX_HOME": f"{home}/patroni/{number}",
+        "PIPX_BIN_DIR": f"{home}/patroni/{number}/bin",
+        "PIPX_MAN_DIR": f"{home}/patroni/{number}/man",
+        "PIPX_COMPLETION_DIR": f"{home}/patroni/{number}/completion",
+        "PIPX_SHARED_LIBS": f"{home}/shared",
+    }
+
+
+def pipx_install(machine, number=1, wanted=WANTED, pipx=None, chosen=(), pipx_home=None, **answers):
+    """pipx, which makes an environment unless it is told otherwise."""
+    home = pipx_home or machine.pipx_home
+    made = answers.pop("made", {})
+
+    def make():
+        machine.environment(f"{home}/patroni/{number}/venvs/patroni", **made)
+
+    return Call(
+        [pipx or f"{machine.base}/usr/bin/pipx", "install", *chosen, wanted],
+        variables=pipx_variables(machine, number, home),
+        as_account=True,
+        **{"effect": None if answers.get("rc") else make, **answers},
+    )
+
+
+def checks(machine, number=1, imported="import psycopg2, patroni.dcs.etcd", pipx_home=None):
+    """The proofs of a new environment, one call each."""
+    path = f"{pipx_home or machine.pipx_home}/patroni/{number}/venvs/patroni/bin"
+    return [
+        Call([f"{path}/patroni", "--version"], out="patroni 4.1.5\n", as_account=True),
+        Call([f"{path}/patronictl", "version"], out="patronictl version 4.1.5\n", as_account=True),
+        Call([f"{path}/python", "-c", imported], as_account=True),
+    ]
+
+
+def first_installation(machine, **answers):
+    """The calls of a first installation with a pipx that is there."""
+    pipx = f"{machine.base}/usr/bin/pipx"
+    return [
+        show(),
+        pipx_version(pipx),
+        show(),
+        pipx_install(machine, **answers),
+        *checks(machine),
+        RELOAD,
+        shown(machine),
+    ]
+
+
+def upgrade(machine, version, number=2, **answers):
+    """The calls of a change to another version."""
+    return [
+        shown(machine),
+        pipx_version(f"{machine.base}/usr/bin/pipx"),
+        shown(machine),
+        pipx_install(machine, number, f"{WANTED}=={version}", made={"version": version}, **answers),
+        *checks(machine, number),
+        shown(machine),
+    ]
+
+
+def folders(machine):
+    rests = ("", "/share", "/share/pipx", "/bin")
+    return [("create_directory", f"{machine.home}/.local{rest}") for rest in rests]
+
+
+def steps(result):
+    return [(step["action"], step["target"]) for step in result["steps"]]
+
+
+def first_steps(machine):
+    return [
+        *folders(machine),
+        ("build_environment", WANTED),
+        ("switch_environment", machine.pointer),
+        ("write_unit", machine.unit_path),
+        ("reload_systemd", "systemd"),
+        ("create_directory", machine.config_dir),
+    ]
+
+
+def links(folder):
+    return {name: os.readlink(f"{folder}/{name}") for name in os.listdir(folder) if os.path.islink(f"{folder}/{name}")}
+
+
+def exposed(machine, environment=None):
+    path = environment or machine.pointer
+    return {name: f"{path}/bin/{name}" for name in ("patroni", "patronictl", "patroni_aws")}
+
+
+def assert_installed(machine, number=1):
+    """Everything that an installation leaves, and nothing beyond it."""
+    assert os.readlink(machine.pointer) == machine.built(number)
+    assert os.listdir(f"{machine.pipx_home}/patroni") == [str(number)]
+    assert links(machine.bin_dir) == exposed(machine)
+    assert sorted(os.listdir(machine.bin_dir)) == sorted(exposed(machine))
+    assert machine.look(machine.unit_path) == (0, 0, 0o644)
+    assert machine.look(machine.config_dir) == (UID, GID, 0o700)
+    assert os.listdir(os.path.dirname(machine.unit_path)) == ["patroni.service"]
+    for path in (machine.bin_dir, machine.pipx_home, f"{machine.pipx_home}/venvs", f"{machine.home}/.local"):
+        assert machine.look(path) == (UID, GID, 0o755)
+
+
+def debian_from_nothing(machine):
+    pipx = f"{machine.base}/usr/bin/pipx"
+    return [
+        show(),
+        Call(APT_CACHE),
+        show(),
+        Call(APT_INSTALL, variables=APT, effect=lambda: machine.tool("pipx")),
+        pipx_version(pipx),
+        pipx_install(machine),
+        *checks(machine),
+        RELOAD,
+        shown(machine),
+    ]
+
+
+def redhat_from_nothing(machine):
+    pip, pipx = f"{machine.base}/usr/bin/pip3", f"{machine.base}/usr/local/bin/pipx"
+    return [
+        show(),
+        show(),
+        Call(DNF_INSTALL, effect=lambda: machine.tool("pip3")),
+        Call([pip, "install", "pipx"], variables=PIP_AS_ROOT, effect=lambda: machine.tool("pipx", "/usr/local/bin")),
+        pipx_version(pipx),
+        pipx_install(machine, pipx=pipx),
+        *checks(machine),
+        RELOAD,
+        shown(machine),
+    ]
+
+
+def test_debian_with_nothing_there(machine):
+    result = machine.run(*debian_from_nothing(machine))
+
+    assert steps(result) == [("install_packages", "pipx"), *first_steps(machine)]
+    assert {name: result[name] for name in ("changed", "version", "previous_version", "restart_required")} == {
+        "changed": True,
+        "version": "4.1.5",
+        "previous_version": None,
+        "restart_required": False,
+    }
+    assert result["pipx"] == {"path": f"{machine.base}/usr/bin/pipx", "version": "1.1.0"}
+    assert (result["venv"], result["bin_dir"]) == (machine.pointer, machine.bin_dir)
+    assert machine.warnings == []
+    assert_installed(machine)
+
+
+def test_redhat_with_nothing_there(make_machine):
+    machine = make_machine("redhat")
+
+    result = machine.run(*redhat_from_nothing(machine))
+
+    assert steps(result) == [("install_packages", "python3-pip"), ("install_pipx", "pipx"), *first_steps(machine)]
+    assert result["pipx"] == {"path": f"{machine.base}/usr/local/bin/pipx", "version": "1.1.0"}
+    assert_installed(machine)
+
+
+def test_redhat_with_pip_there(make_machine):
+    machine = make_machine("redhat")
+    machine.tool("pip3")
+    calls = redhat_from_nothing(machine)
+    del calls[2]
+    calls[2] = calls[2]._replace(argv=[*calls[2].argv[:-1], "pipx==1.11.1"])
+
+    result = machine.run(*calls, pipx_version="1.11.1")
+
+    assert steps(result) == [("install_pipx", "pipx==1.11.1"), *first_steps(machine)]
+
+
+def test_pipx_there(machine):
+    machine.tool("pipx")
+
+    result = machine.run(*first_installation(machine))
+
+    assert steps(result) == first_steps(machine)
+    assert_installed(machine)
+
+
+def test_pipx_there_on_redhat(make_machine):
+    machine = make_machine("redhat")
+    machine.tool("pipx")
+
+    assert steps(machine.run(*first_installation(machine))) == first_steps(machine)
+
+
+def test_pipx_that_pip_takes_for_installed_is_installed_again(make_machine):
+    machine = make_machine("redhat")
+    pip, pipx = machine.tool("pip3"), machine.tool("pipx", "/usr/local/bin")
+    broken = pipx_version(pipx, rc=1, out="", err="ModuleNotFoundError: No module named 'pipx'\n")
+
+    result = machine.run(
+        show(),
+        broken,
+        show(),
+        Call([pip, "install", "pipx"], out="Requirement already satisfied: pipx\n", variables=PIP_AS_ROOT),
+        broken,
+        Call([pip, "install", "--ignore-installed", "pipx"], variables=PIP_AS_ROOT),
+        pipx_version(pipx),
+        pipx_install(machine, pipx=pipx),
+        *checks(machine),
+        RELOAD,
+        shown(machine),
+    )
+
+    assert steps(result) == [("install_pipx", "pipx"), *first_steps(machine)]
+    assert machine.warnings[0].startswith(f"passing over {pipx}, which does not run as postgres: ModuleNotFoundError")
+
+
+def test_no_systemd(machine):
+    machine.tool("pipx")
+    machine.systemd = False
+    calls = [call for call in first_installation(machine) if call.argv[0] != "systemctl"]
+
+    result = machine.run(*calls)
+
+    assert steps(result) == [step for step in first_steps(machine) if step[0] != "reload_systemd"]
+
+
+def test_systemd_that_does_not_answer_is_told_of_the_unit_all_the_same(machine):
+    machine.tool("pipx")
+    calls = [call._replace(rc=1, out="") if call.argv[1] == "show" else call for call in first_installation(machine)]
+
+    assert steps(machine.run(*calls)) == first_steps(machine)
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["real", "check mode"])
+def test_everything_there(installed, check):
+    before = installed.tree()
+
+    result = installed.run(shown(installed), check=check)
+
+    assert (result["changed"], result["steps"], result["diff"]) == (False, [], [])
+    assert result["msg"] == f"nothing to do: Patroni 4.1.5 in {installed.pointer}"
+    assert "pipx" not in result
+    assert installed.tree() == before
+
+
+def test_everything_there_and_no_systemd_starts_no_process(installed):
+    installed.systemd = False
+
+    assert installed.run()["changed"] is False
+
+
+CHECKED = ("msg", "changed", "steps", "restart_required", "bin_dir", "venv", "unit_path", "config_dir")
+
+
+@pytest.mark.parametrize(
+    ("family", "calls", "looked"),
+    [
+        pytest.param("debian", debian_from_nothing, [show(), Call(APT_CACHE)], id="debian"),
+        pytest.param("redhat", redhat_from_nothing, [show()], id="redhat"),
+    ],
+)
+def test_check_mode_changes_nothing_and_shows_what_the_real_run_does(make_machine, family, calls, looked):
+    machine = make_machine(family)
+    machine.know_packages()
+    before = machine.tree()
+
+    planned = machine.run(*looked, check=True)
+    unchanged = machine.tree() == before
+    done = machine.run(*calls(machine))
+
+    assert unchanged
+    assert planned["steps"] == done["steps"]
+    assert planned["changed"] is done["changed"] is True
+    assert planned["msg"] == f"Patroni would be installed in {machine.pointer}"
+    assert (planned["version"], done["version"]) == (None, "4.1.5")
+
+
+def test_check_mode_without_the_account(machine, monkeypatch):
+    monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
+
+    result = machine.run(show(), Call(APT_CACHE), check=True)
+
+    home = "/var/lib/postgresql"
+    assert steps(result) == [
+        ("install_packages", "pipx"),
+        *(("create_directory", f"{home}/.local{rest}") for rest in ("", "/share", "/share/pipx", "/bin")),
+        ("build_environment", WANTED),
+        ("switch_environment", f"{home}/.local/share/pipx/venvs/patroni"),
+        ("write_unit", machine.unit_path),
+        ("reload_systemd", "systemd"),
+        ("create_directory", machine.config_dir),
+    ]
+    assert len(machine.warnings) == 1
+    assert "init_server" in machine.warnings[0]
+
+
+def test_missing_account(machine, monkeypatch):
+    monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
+
+    result = machine.run(fails=True)
+
+    assert result["msg"] == "user: the account postgres does not exist; the role init_server creates it"
+    assert (result["changed"], result["steps"]) == (False, [])
+    assert "failed_step" not in result
+
+
+def test_unsupported_system(make_machine):
+    result = make_machine("arch").run(fails=True)
+
+    assert result["msg"] == (
+        "Arch Linux (ID=arch) belongs to no family that is known here; the Debian family and the RHEL family are"
+    )
+
+
+def test_bad_option(machine):
+    result = machine.run(fails=True, bin_dir="opt/bin")
+
+    assert result["msg"] == "bin_dir: 'opt/bin' is no absolute path; one that starts with / is needed"
+
+
+def test_every_option_of_a_first_installation(machine):
+    pipx = machine.tool("pipx", "/opt/tools")
+    machine.tool("python3.12")
+    bin_dir = f"{machine.base}/opt/patroni/bin"
+
+    result = machine.run(
+        show(),
+        pipx_version(pipx),
+        show(),
+        pipx_install(
+            machine,
+            wanted="patroni[raft]==4.0.11",
+            pipx=pipx,
+            chosen=("--python", "python3.12"),
+            made={"version": "4.0.11", "extras": ("raft",)},
+        ),
+        *checks(machine, imported="import patroni.dcs.raft"),
+        RELOAD,
+        shown(machine),
+        version="4.0.11",
+        extras=["raft"],
+        group="dba",
+        bin_dir=bin_dir,
+        config_file="main.yml",
+        pipx_executable=pipx,
+        python="python3.12",
+    )
+
+    assert result["version"] == "4.0.11"
+    assert links(bin_dir) == exposed(machine)
+    assert machine.look(f"{machine.base}/opt/patroni") == (0, 0, 0o755)
+    assert machine.look(bin_dir) == (UID, GID, 0o755)
+    assert machine.look(machine.config_dir) == (UID, 64200, 0o700)
+    unit = Path(machine.unit_path).read_text("utf-8")
+    assert f'ExecStart="{bin_dir}/patroni" "{machine.config_dir}/main.yml"\n' in unit
+    assert "Group=dba\n" in unit
+
+
+def test_pipx_home_outside_the_home(machine):
+    machine.tool("pipx")
+    pipx_home = f"{machine.base}/opt/pipx"
+
+    result = machine.run(
+        show(),
+        pipx_version(f"{machine.base}/usr/bin/pipx"),
+        show(),
+        pipx_install(machine, pipx_home=pipx_home),
+        *checks(machine, pipx_home=pipx_home),
+        RELOAD,
+        shown(machine),
+        pipx_home=pipx_home,
+    )
+
+    assert result["venv"] == f"{pipx_home}/venvs/patroni"
+    assert os.readlink(result["venv"]) == f"{pipx_home}/patroni/1/venvs/patroni"
+
+
+def test_operator_s_pipx_that_does_not_run(machine):
+    pipx = machine.tool("pipx", "/opt/tools")
+
+    result = machine.run(show(), pipx_version(pipx, rc=126, out="", err="denied\n"), fails=True, pipx_executable=pipx)
+
+    assert result["msg"] == (f"pipx_executable: {pipx} does not run as postgres; name one that does")
+    assert (result["rc"], result["stderr"], result["cmd"][-2:]) == (126, "denied\n", [pipx, "--version"])
+
+
+def test_pipx_that_does_not_run_is_passed_over_for_one_that_does(machine):
+    broken, works = machine.tool("pipx"), machine.tool("pipx", "/usr/local/bin")
+    calls = first_installation(machine)
+    calls[1:2] = [pipx_version(broken, rc=1, out="", err="no module\n"), pipx_version(works)]
+    calls[4] = pipx_install(machine, pipx=works)
+
+    result = machine.run(*calls)
+
+    assert result["pipx"]["path"] == works
+    assert steps(result) == first_steps(machine)
+    assert machine.warnings == [f"passing over {broken}, which does not run as postgres: no module"]
+
+
+def test_pipx_of_the_account_is_found(machine):
+    pipx = machine.tool("pipx", machine.home[len(machine.base) :] + "/.local/bin")
+
+    result = machine.run(show(), pipx_version(pipx), check=True)
+
+    assert result["pipx"] == {"path": pipx, "version": "1.1.0"}
+
+
+def test_interpreter_that_is_not_there(machine):
+    result = machine.run(show(), fails=True, python="python3.99")
+
+    assert result["msg"] == (
+        "python: postgres cannot run python3.99 on this host; install that interpreter first, or name another"
+    )
+
+
+# Environment variables
+
+
+def test_variables_of_the_task_reach_pipx_and_those_of_a_session_do_not(machine, monkeypatch):
+    kept = {
+        "PIP_INDEX_URL": "https://example.org/simple",
+        "PIP_CERT": "/etc/pki/ca.crt",
+        "REQUESTS_CA_BUNDLE": "/etc/pki/ca.crt",
+        "https_proxy": "http://proxy.example.org:3128",
+        "NO_PROXY": "localhost",
+    }
+    leaked = (
+        "XDG_STATE_HOME",
+        "XDG_RUNTIME_DIR",
+        "XDG_DATA_HOME",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "PIPX_GLOBAL_HOME",
+        "PIPX_SHARED_LIBS",
+    )
+    for name, value in kept.items():
+        monkeypatch.setenv(name, value)
+    for name in leaked:
+        monkeypatch.setenv(name, "/root")
+    machine.tool("pipx")
+
+    machine.run(*first_installation(machine))
+
+    assert len(machine.inherited) == 9
+    for inherited in machine.inherited:
+        assert {name: inherited.get(name) for name in kept} == kept
+        assert not set(leaked) & set(inherited)
+
+
+def test_sources_reach_pip_and_their_credentials_are_told_to_nobody(machine):
+    machine.tool("pipx")
+    url = "https://me:s3cret@example.org/simple"
+    calls = first_installation(machine)
+    given = calls[3]._replace(
+        rc=1,
+        err=f"ERROR: 403 Client Error for url: {url}\n",
+        effect=None,
+        variables={**calls[3].variables, "PIP_INDEX_URL": url},
+    )
+
+    result = machine.run(*calls[:3], given, fails=True, index_url=url)
+
+    assert "403 Client Error" in result["stderr"]
+    assert "s3cret" not in str(result)
+
+
+def test_credentials_of_a_bad_option_are_told_to_nobody(machine):
+    result = machine.run(fails=True, index_url="https://me:s3cret@example.org/simple", retries=-1)
+
+    assert "s3cret" not in str(result)
+
+
+def test_umask_of_the_caller_does_not_matter(machine):
+    os.umask(0o077)
+    machine.tool("pipx")
+
+    machine.run(*first_installation(machine))
+
+    assert_installed(machine)
+
+
+# What fails
+
+
+def failing(calls, index, **answers):
+    """The calls up to one that fails."""
+    return [*calls[:index], calls[index]._replace(**{"rc": 1, "out": "", "effect": None, **answers})]
+
+
+DOES_NOT_RUN = f"{WANTED} was installed but does not run as postgres: no"
+
+
+@pytest.mark.parametrize(
+    ("index", "message", "failed"),
+    [
+        pytest.param(3, "apt-get ended with code 1: no", "install_packages", id="apt-get"),
+        pytest.param(5, "pipx ended with code 1: no", "build_environment", id="pipx install"),
+        pytest.param(6, DOES_NOT_RUN, "build_environment", id="patroni --version"),
+        pytest.param(7, DOES_NOT_RUN, "build_environment", id="patronictl version"),
+        pytest.param(8, DOES_NOT_RUN, "build_environment", id="imports"),
+        pytest.param(9, "systemctl ended with code 1: no", "reload_systemd", id="daemon-reload"),
+    ],
+)
+def test_command_that_fails(machine, index, message, failed):
+    calls = failing(debian_from_nothing(machine), index, err="first line\nno\n")
+
+    result = machine.run(*calls, fails=True)
+
+    whole = [("install_packages", "pipx"), *first_steps(machine)]
+    done = [action for action, _target in whole].index(failed)
+    assert result["msg"] == message
+    assert result["failed_step"] == dict(zip(("action", "target"), whole[done]))
+    assert steps(result) == whole[:done]
+    assert result["changed"] is (done > 0)
+    assert (result["rc"], result["stdout"], result["stderr"]) == (1, "", "first line\nno\n")
+    assert result["cmd"] == [*(machine.switched if calls[-1].as_account else []), *calls[-1].argv]
+    if failed == "build_environment":
+        assert os.listdir(f"{machine.pipx_home}/patroni") == []
+        assert not os.path.lexists(machine.pointer)
+
+
+@pytest.mark.parametrize(
+    ("index", "message", "failed"),
+    [
+        pytest.param(2, "dnf ended with code 1: no", "install_packages", id="dnf"),
+        pytest.param(3, "pip3 ended with code 1: no", "install_pipx", id="pip3"),
+    ],
+)
+def test_command_that_fails_on_redhat(make_machine, index, message, failed):
+    machine = make_machine("redhat")
+
+    result = machine.run(*failing(redhat_from_nothing(machine), index, err="no\n"), fails=True)
+
+    assert (result["msg"], result["failed_step"]["action"]) == (message, failed)
+    assert steps(result) == [("install_packages", "python3-pip"), ("install_pipx", "pipx")][: index - 2]
+
+
+def test_command_that_says_nothing(machine):
+    result = machine.run(*failing(debian_from_nothing(machine), 3, rc=100), fails=True)
+
+    assert result["msg"] == "apt-get ended with code 100: it said nothing"
+
+
+def test_command_that_is_killed(machine):
+    result = machine.run(*failing(debian_from_nothing(machine), 3, rc=-9, err="no\n"), fails=True)
+
+    assert result["msg"] == "apt-get was killed by signal 9: no"
+
+
+def test_command_that_cannot_be_started(machine):
+    def missing():
+        raise FileNotFoundError(2, "No such file or directory", "apt-get")
+
+    result = machine.run(*failing(debian_from_nothing(machine), 3, effect=missing), fails=True)
+
+    assert (result["rc"], result["cmd"]) == (127, APT_INSTALL)
+    assert result["msg"] == "apt-get ended with code 127: [Errno 2] No such file or directory: 'apt-get'"
+
+
+@pytest.mark.parametrize("index", range(3, 9))
+def test_next_run_after_a_failure_ends_well(machine, index):
+    machine.run(*failing(debian_from_nothing(machine), index), fails=True)
+    machine.tool("pipx")
+
+    machine.run(*first_installation(machine))
+
+    assert_installed(machine)
+
+
+def test_next_run_after_a_reload_that_failed_reloads(machine):
+    machine.run(*failing(debian_from_nothing(machine), 9), fails=True)
+
+    result = machine.run(show(), show(), RELOAD, shown(machine))
+
+    assert steps(result) == [("reload_systemd", "systemd"), ("create_directory", machine.config_dir)]
+    assert_installed(machine)
+
+
+def test_packages_that_bring_no_pipx(machine):
+    calls = debian_from_nothing(machine)[:4]
+    calls[3] = calls[3]._replace(effect=None)
+
+    result = machine.run(*calls, fails=True)
+
+    assert result["msg"] == (
+        "no pipx that postgres can run is there after the installation of one; name one in pipx_executable"
+    )
+    assert steps(result) == [("install_packages", "pipx"), *folders(machine)]
+
+
+def test_pipx_that_believes_it_has_done(machine):
+    machine.tool("pipx")
+    calls = first_installation(machine, effect=None, out="'patroni' already seems to be installed.\n")[:4]
+
+    result = machine.run(*calls, fails=True)
+
+    assert result["msg"] == (
+        f"pipx made an environment that is not complete: its interpreter {machine.built(1)}/bin/python is gone"
+    )
+    assert not os.path.lexists(machine.generation(1))
+
+
+def test_failing_to_write_a_file_is_told(machine, monkeypatch):
+    machine.tool("pipx")
+    rename = os.rename
+
+    def full(source, path):
+        if path == machine.unit_path:
+            raise OSError(28, "No space left on device")
+        rename(source, path)
+
+    monkeypatch.setattr(os, "rename", full)
+    result = machine.run(*first_installation(machine)[:-2], fails=True)
+
+    assert result["msg"] == f"write_unit {machine.unit_path}: [Errno 28] No space left on device"
+    assert result["failed_step"] == {"action": "write_unit", "target": machine.unit_path}
+    assert steps(result) == first_steps(machine)[:-3]
+    assert os.listdir(os.path.dirname(machine.unit_path)) == []
+
+
+# What passes by itself
+
+
+def repeated(calls, index, times, **answers):
+    """The same calls, one of which fails several times first."""
+    failed = failing(calls, index, **answers)[-1]
+    return [*calls[:index], *[failed] * times, *calls[index:]]
+
+
+def test_transient_failure_is_retried(machine):
+    result = machine.run(*repeated(debian_from_nothing(machine), 3, 2, rc=100, err=UNREACHABLE), retry_delay=7)
+
+    assert machine.clock.slept == [7, 7]
+    assert steps(result) == [("install_packages", "pipx"), *first_steps(machine)]
+
+
+def test_transient_failures_exhaust_the_retries(machine):
+    calls = repeated(debian_from_nothing(machine), 3, 3, rc=100, err=UNREACHABLE)[:6]
+
+    result = machine.run(*calls, fails=True, retries=2, retry_delay=7)
+
+    assert machine.clock.slept == [7, 7]
+    assert result["msg"] == "apt-get ended with code 100: E: Some files failed to download"
+
+
+def test_no_retries(machine):
+    calls = failing(debian_from_nothing(machine), 3, rc=100, err=UNREACHABLE)
+
+    machine.run(*calls, fails=True, retries=0)
+
+    assert machine.clock.slept == []
+
+
+def test_what_pipx_left_of_a_transient_failure_is_removed_before_the_next_try(machine):
+    machine.tool("pipx")
+    left = Path(machine.built(1), "half")
+    calls = first_installation(machine)
+    failed = calls[3]._replace(rc=1, err="ReadTimeoutError: Read timed out.\n", effect=lambda: left.mkdir(parents=True))
+    seen = []
+
+    def make():
+        seen.append(left.exists())
+        machine.environment(machine.built(1))
+
+    machine.run(*calls[:3], failed, calls[3]._replace(effect=make), *calls[4:])
+
+    assert (seen, machine.clock.slept) == ([False], [20])
+
+
+def test_pipx_without_an_answer_of_the_index_is_retried(machine):
+    # pipx passes on only pip's last words, and those do not name the cause.
+    machine.tool("pipx")
+
+    machine.run(*repeated(first_installation(machine), 3, 1, err=PIPX_OFFLINE))
+
+    assert machine.clock.slept == [20]
+
+
+def test_what_pip_said_is_told_though_pipx_keeps_it_to_its_log(machine):
+    machine.tool("pipx")
+    log = Path(machine.generation(1), "logs", "cmd_pip_errors.log")
+    calls = first_installation(machine)
+
+    def write_log():
+        log.parent.mkdir(parents=True)
+        log.write_text("PIP STDERR\n----------\nERROR: Failed building wheel for python-etcd\n", "utf-8")
+
+    failed = calls[3]._replace(
+        rc=1, err=f"Full pip output in file:\n    {log}\n\nError installing patroni.\n", effect=write_log
+    )
+    result = machine.run(*calls[:3], failed, fails=True)
+
+    assert result["msg"] == "pipx ended with code 1: ERROR: Failed building wheel for python-etcd"
+    assert result["stderr"].endswith("ERROR: Failed building wheel for python-etcd\n")
+
+
+def test_log_that_pipx_did_not_write_is_not_told(machine):
+    machine.tool("pipx")
+    secret = Path(machine.base, "etc", "shadow")
+    secret.write_text("root:x\n", "utf-8")
+    calls = first_installation(machine)
+    failed = calls[3]._replace(rc=1, err=f"Full pip output in file:\n    {secret}\n", effect=None)
+
+    assert "root:x" not in str(machine.run(*calls[:3], failed, fails=True))
+
+
+def test_certificate_that_is_not_trusted_fails_at_once(machine):
+    machine.tool("pipx")
+    untrusted = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate\n"
+
+    machine.run(*failing(first_installation(machine), 3, err=untrusted + PIPX_OFFLINE), fails=True)
+
+    assert machine.clock.slept == []
+
+
+def test_wrong_version_fails_at_once_with_what_there_is(installed):
+    calls = upgrade(installed, "9.9.9")[:3]
+    wrong = pipx_install(installed, 2, f"{WANTED}==9.9.9", rc=1, err=WRONG_VERSION)
+    before = installed.tree()
+
+    result = installed.run(*calls, wrong, fails=True, version="9.9.9")
+
+    assert installed.clock.slept == []
+    assert result["msg"] == (
+        f"the package index offers no {WANTED}==9.9.9 for this Python; the newest that it offers are "
+        "3.3.10, 3.3.11, 4.0.9, 4.0.10, 4.0.11, 4.1.3, 4.1.4, 4.1.5"
+    )
+    assert (result["changed"], result["steps"]) == (False, [])
+    # The installed one stays as it is; only the folder of the generations was touched.
+    touched = f"{installed.pipx_home}/patroni"
+    assert {**installed.tree(), touched: 0} == {**before, touched: 0}
+
+
+def test_another_apt_is_waited_for(machine):
+    result = machine.run(*repeated(debian_from_nothing(machine), 3, 4, rc=100, err=LOCKED))
+
+    assert machine.clock.slept == [2, 2, 2, 2]
+    assert result["changed"] is True
+
+
+def test_another_apt_is_not_waited_for_longer_than_asked(machine):
+    waiting = [argument.replace("300", "5") for argument in APT_INSTALL]
+    calls = repeated(debian_from_nothing(machine), 3, 4, rc=100, err=LOCKED, argv=waiting)[:7]
+
+    result = machine.run(*calls, fails=True, lock_timeout=5)
+
+    assert machine.clock.slept == [2, 2, 2]
+    assert result["msg"].startswith("apt-get ended with code 100: E: Unable to acquire the dpkg frontend lock")
+
+
+def test_another_dnf_is_waited_for(make_machine):
+    machine = make_machine("redhat")
+    locked = "metadata already locked by 21228\n  The application with PID 21228 is: dnf\n"
+
+    machine.run(*repeated(redhat_from_nothing(machine), 2, 1, rc=200, err=locked))
+
+    assert machine.clock.slept == [2]
+
+
+def test_package_lists_that_are_missing_are_refreshed(make_machine):
+    machine = make_machine()
+    calls = debian_from_nothing(machine)
+    calls[1:2] = []
+    calls.insert(2, Call(APT_UPDATE, variables=APT))
+
+    result = machine.run(*calls)
+
+    assert steps(result)[:2] == [("refresh_package_lists", "apt"), ("install_packages", "pipx")]
+
+
+def test_package_lists_that_do_not_know_pipx_are_refreshed(machine):
+    calls = debian_from_nothing(machine)
+    calls[1] = calls[1]._replace(rc=100, err="E: No packages found\n")
+    calls.insert(3, Call(APT_UPDATE, variables=APT))
+
+    result = machine.run(*calls)
+
+    assert steps(result)[:2] == [("refresh_package_lists", "apt"), ("install_packages", "pipx")]
+
+
+def test_apt_update_that_fails(make_machine):
+    machine = make_machine()
+    update = Call(APT_UPDATE, variables=APT, rc=100, err="E: The repository has no Release file.\n")
+
+    result = machine.run(show(), show(), update, fails=True)
+
+    assert result["msg"] == "apt-get ended with code 100: E: The repository has no Release file."
+    assert result["failed_step"] == {"action": "refresh_package_lists", "target": "apt"}
+
+
+def test_apt_update_that_reached_nothing_is_retried(make_machine):
+    # It ends with code 0 and warnings then, and the installation would say that there is no such package.
+    machine = make_machine()
+    calls = debian_from_nothing(machine)
+    update = Call(APT_UPDATE, variables=APT)
+    calls[1:2] = []
+    calls[2:2] = [update._replace(err=UPDATE_UNREACHABLE), Call(APT_CACHE, rc=100), update]
+
+    machine.run(*calls)
+
+    assert machine.clock.slept == [20]
+
+
+def test_apt_update_that_missed_only_what_others_offer_is_good_enough(make_machine):
+    machine = make_machine()
+    calls = debian_from_nothing(machine)
+    calls[1:2] = []
+    calls[2:2] = [Call(APT_UPDATE, variables=APT, err=UPDATE_UNREACHABLE), Call(APT_CACHE)]
+
+    machine.run(*calls)
+
+    assert machine.clock.slept == []
+
+
+@pytest.mark.parametrize(
+    ("err", "remedy"),
+    [
+        pytest.param(STALE, APT_UPDATE, id="the lists are stale"),
+        pytest.param(DPKG_INTERRUPTED, ["dpkg", "--configure", "-a"], id="dpkg was interrupted"),
+    ],
+)
+def test_apt_is_helped_at_once(machine, err, remedy):
+    calls = repeated(debian_from_nothing(machine), 3, 1, rc=100, err=err)
+    calls.insert(4, Call(remedy, variables=APT))
+
+    result = machine.run(*calls)
+
+    assert machine.clock.slept == []
+    assert steps(result) == [("install_packages", "pipx"), *first_steps(machine)]
+
+
+def test_package_that_the_system_does_not_offer(machine):
+    calls = failing(debian_from_nothing(machine), 3, rc=100, err="E: Unable to locate package pipx\n")
+
+    result = machine.run(*calls, fails=True)
+
+    assert result["msg"] == (
+        "Debian GNU/Linux 12 (bookworm) offers no package pipx in its enabled components; enable the one that holds "
+        "it (universe on Ubuntu), or install pipx yourself and name it in pipx_executable"
+    )
+
+
+# Two runs at once
+
+
+@pytest.fixture
+def other_run(installed):
+    """Another run for the same account, which holds the lock."""
+    descriptor = os.open(installed.home, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_second_run_waits_and_then_finds_nothing_to_do(installed, other_run):
+    os.chmod(installed.config_dir, 0o500)
+
+    def end():
+        os.chmod(installed.config_dir, 0o700)
+        fcntl.flock(other_run, fcntl.LOCK_UN)
+
+    installed.clock.while_asleep = end
+    result = installed.run(shown(installed), shown(installed), shown(installed))
+
+    assert installed.clock.slept == [1]
+    assert (result["changed"], result["steps"]) == (False, [])
+
+
+def test_second_run_does_not_wait_for_ever(installed, other_run):
+    os.chmod(installed.config_dir, 0o500)
+
+    result = installed.run(shown(installed), fails=True, lock_timeout=3)
+
+    assert installed.clock.slept == [1, 1, 1]
+    assert result["msg"] == (
+        "another run has been installing Patroni for postgres for more than 3 seconds; "
+        "wait for it to end, or raise lock_timeout"
+    )
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["nothing to do", "check mode"])
+def test_run_that_changes_nothing_takes_no_lock(installed, other_run, check):
+    if check:
+        os.chmod(installed.config_dir, 0o500)
+
+    result = installed.run(shown(installed), check=check)
+
+    assert (result["changed"], installed.clock.slept) == (check, [])
+
+
+# The whole life
+
+
+def test_upgrade(installed):
+    result = installed.run(*upgrade(installed, "4.1.6"), version="4.1.6")
+
+    assert steps(result) == [
+        ("build_environment", f"{WANTED}==4.1.6"),
+        ("switch_environment", installed.pointer),
+        ("remove_environment", installed.generation(1)),
+    ]
+    assert (result["previous_version"], result["version"]) == ("4.1.5", "4.1.6")
+    assert result["msg"] == f"Patroni 4.1.6 is installed in {installed.pointer} (was 4.1.5)"
+    assert_installed(installed, 2)
+
+
+def test_upgrade_that_breaks_leaves_the_old_one(installed):
+    calls = upgrade(installed, "4.1.6")
+
+    result = installed.run(*failing(calls, 4, err="ImportError: broken release\n"), fails=True, version="4.1.6")
+
+    assert result["msg"] == (f"{WANTED}==4.1.6 was installed but does not run as postgres: ImportError: broken release")
+    assert (result["changed"], result["steps"]) == (False, [])
+    assert_installed(installed)
+
+
+@pytest.mark.parametrize("newest", ["4.1.6", "4.1.5"])
+def test_latest(installed, newest):
+    index = Call(
+        [f"{installed.built(1)}/bin/python", "-m", "pip", "index", "versions", "patroni"],
+        out=f"patroni ({newest})\nAvailable versions: {newest}, 4.0.5\n",
+        variables=PIP,
+        as_account=True,
+    )
+    calls = upgrade(installed, "4.1.6") if newest == "4.1.6" else [shown(installed)]
+    calls.insert(1, index)
+
+    result = installed.run(*calls, state="latest")
+
+    assert (result["version"], result["changed"]) == (newest, newest == "4.1.6")
+
+
+def test_latest_when_the_index_gives_no_answer(installed):
+    index = Call(
+        [f"{installed.built(1)}/bin/python", "-m", "pip", "index", "versions", "patroni"],
+        rc=1,
+        err="ERROR: No matching distribution found for patroni\n",
+        variables=PIP,
+        as_account=True,
+    )
+
+    result = installed.run(shown(installed), index, fails=True, state="latest")
+
+    assert result["msg"] == "the package index does not say which Patroni is the newest"
+    assert result["rc"] == 1
+
+
+def test_half_made_environment_of_pipx_is_repaired(machine):
+    machine.tool("pipx")
+    half = machine.environment(machine.pointer)
+    (half / "bin" / "patroni").unlink()
+
+    result = machine.run(
+        show(),
+        pipx_version(f"{machine.base}/usr/bin/pipx"),
+        show(),
+        pipx_install(machine, wanted=f"{WANTED}==4.1.5"),
+        *checks(machine),
+        RELOAD,
+        shown(machine),
+    )
+
+    assert [step for step in steps(result) if step[0] != "create_directory"] == [
+        ("build_environment", f"{WANTED}==4.1.5"),
+        ("switch_environment", machine.pointer),
+        ("write_unit", machine.unit_path),
+        ("reload_systemd", "systemd"),
+    ]
+    assert os.readlink(machine.pointer) == machine.built(1)
+    assert os.listdir(f"{machine.pipx_home}/patroni") == ["1"]
+
+
+def test_dead_interpreter_is_repaired_at_the_same_version(installed):
+    python = Path(installed.built(1), "bin", "python")
+    python.unlink()
+    python.symlink_to("/usr/bin/python3.99")
+
+    result = installed.run(*upgrade(installed, "4.1.5"))
+
+    assert steps(result)[0] == ("build_environment", f"{WANTED}==4.1.5")
+    assert result["msg"] == f"Patroni 4.1.5 is installed in {installed.pointer}"
+    assert_installed(installed, 2)
+
+
+def test_environment_of_an_older_pipx_is_adopted(machine):
+    legacy = f"{machine.home}/.local/pipx/venvs/patroni"
+    machine.environment(legacy)
+    os.makedirs(machine.bin_dir)
+    for name in ("patroni", "patronictl", "patroni_aws"):
+        os.symlink(f"{legacy}/bin/{name}", f"{machine.bin_dir}/{name}")
+    Path(machine.unit_path).write_text("[Service]\nUser=postgres\n", "utf-8")
+    machine.kernel.give(machine.unit_path, UID, GID, 0o644)
+
+    result = machine.run(shown(machine), shown(machine), RELOAD, shown(machine))
+
+    assert steps(result) == [
+        ("write_unit", machine.unit_path),
+        ("reload_systemd", "systemd"),
+        ("create_directory", machine.config_dir),
+    ]
+    assert result["venv"] == legacy
+    assert machine.look(machine.unit_path) == (0, 0, 0o644)
+
+
+def test_unit_of_the_account_s_is_taken_from_it(installed):
+    installed.kernel.give(installed.unit_path, UID, GID, 0o664)
+    written = os.stat(installed.unit_path)
+
+    result = installed.run(shown(installed), shown(installed), RELOAD, shown(installed))
+
+    assert steps(result) == [("write_unit", installed.unit_path), ("reload_systemd", "systemd")]
+    assert installed.look(installed.unit_path) == (0, 0, 0o644)
+    now = os.stat(installed.unit_path)
+    assert now.st_ino != written.st_ino
+    assert abs(now.st_mtime - written.st_mtime) < 0.001
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "mode"),
+    [
+        pytest.param(UID, GID, 0o755, id="another mode"),
+        pytest.param(0, 0, 0o700, id="root's"),
+        pytest.param(0, GID, 0o770, id="root's, and the account may write to it"),
+        pytest.param(0, 0, 0o777, id="everybody's"),
+        pytest.param(UID, 64200, 0o700, id="another group"),
+    ],
+)
+def test_configuration_directory_is_corrected(installed, uid, gid, mode):
+    installed.kernel.give(installed.config_dir, uid, gid, mode)
+
+    result = installed.run(shown(installed), shown(installed), shown(installed))
+
+    assert steps(result) == [("set_attributes", installed.config_dir)]
+    assert installed.look(installed.config_dir) == (UID, GID, 0o700)
+
+
+def test_configuration_directory_gets_a_group_that_the_account_is_not_in(installed):
+    unit = Path(installed.unit_path)
+    unit.write_text(unit.read_text("utf-8").replace("Group=postgres", "Group=dba"), "utf-8")
+
+    result = installed.run(shown(installed), shown(installed), shown(installed), group="dba")
+
+    assert steps(result) == [("set_attributes", installed.config_dir)]
+    assert installed.look(installed.config_dir) == (UID, 64200, 0o700)
+
+
+def test_names_that_the_account_planted_are_not_linked_by_root(installed):
+    bin_dir = f"{installed.base}/opt/bin"
+    os.makedirs(bin_dir)
+    entry_points = Path(installed.built(1), "lib/python3.11/site-packages/patroni-4.1.5.dist-info/entry_points.txt")
+    with entry_points.open("a", encoding="utf-8") as planted:
+        planted.write("[console_scripts]\n../../../etc/profile.d/x.sh = a:b\nsudo = a:b\n")
+    os.mkdir(f"{installed.base}/etc/profile.d")
+
+    installed.run(shown(installed), shown(installed), RELOAD, shown(installed), bin_dir=bin_dir)
+
+    assert os.listdir(f"{installed.base}/etc/profile.d") == []
+    assert links(bin_dir) == exposed(installed)
+
+
+def test_drift_of_links_is_corrected(installed):
+    os.unlink(f"{installed.bin_dir}/patronictl")
+    os.symlink("/usr/bin/other", f"{installed.bin_dir}/other")
+    os.symlink(f"{installed.pointer}/bin/gone", f"{installed.bin_dir}/gone")
+
+    result = installed.run(shown(installed), shown(installed), shown(installed))
+
+    assert steps(result) == [("expose_executables", installed.bin_dir)]
+    assert links(installed.bin_dir) == {**exposed(installed), "other": "/usr/bin/other"}
+
+
+def test_what_an_interrupted_run_left_is_removed(installed):
+    with installed.kernel.account_acts():
+        os.makedirs(f"{installed.generation(7)}/venvs/patroni")
+        os.symlink(installed.built(7), f"{installed.pipx_home}/patroni/switch")
+
+    result = installed.run(shown(installed), shown(installed), shown(installed))
+
+    assert steps(result) == [
+        ("remove_environment", installed.generation(7)),
+        ("remove_environment", f"{installed.pipx_home}/patroni/switch"),
+    ]
+    assert_installed(installed)
+
+
+@pytest.mark.parametrize("name", ["data", "1.bak", "README"])
+def test_what_others_put_beside_the_generations_stays(installed, name):
+    # A pipx_home of /opt or of the home itself makes this a folder that others may use too.
+    foreign = Path(installed.pipx_home, "patroni", name)
+    foreign.mkdir()
+
+    result = installed.run(shown(installed))
+    installed.run(shown(installed), shown(installed), RELOAD, show(), state="absent")
+
+    assert result["changed"] is False
+    assert foreign.is_dir()
+
+
+@pytest.fixture
+def at_work(installed):
+    """A process that runs in the first generation, as patronictl list --watch does."""
+    script = f"{installed.built(1)}/bin/python"
+    process = subprocess.Popen([script, "30"], executable="/bin/sleep", env={})
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(script.encode()):
+            break
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_environment_is_not_taken_from_what_still_runs_in_it(installed, at_work):
+    result = installed.run(*upgrade(installed, "4.1.6"), version="4.1.6")
+
+    assert [action for action, _target in steps(result)] == ["build_environment", "switch_environment"]
+    assert installed.warnings == [
+        f"{installed.generation(1)} is left, because a process still runs in it; the next run removes it"
+    ]
+    assert sum(installed.clock.slept) == pytest.approx(10, abs=0.2)
+    assert os.path.isdir(installed.built(1))
+
+    at_work.kill()
+    at_work.wait()
+    installed.run(shown(installed), shown(installed), shown(installed))
+    assert_installed(installed, 2)
+
+
+def test_environment_of_the_service_is_kept_until_its_restart(installed, at_work):
+    running = {"active": "active", "enabled": "enabled", "pid": at_work.pid}
+    calls = [
+        call._replace(out=shown(installed, **running).out) if call.argv[0] == "systemctl" else call
+        for call in upgrade(installed, "4.1.6")
+    ]
+
+    result = installed.run(*calls, version="4.1.6")
+
+    assert [action for action, _target in steps(result)] == ["build_environment", "switch_environment"]
+    assert result["restart_required"] is True
+    assert (installed.warnings, installed.clock.slept) == ([], [])
+
+    again = installed.run(shown(installed, **running))
+    assert (again["changed"], again["restart_required"]) == (False, True)
+
+    at_work.kill()
+    at_work.wait()
+    restarted = [shown(installed, active="active", enabled="enabled")] * 3
+    assert steps(installed.run(*restarted)) == [("remove_environment", installed.generation(1))]
+    assert_installed(installed, 2)
+
+
+def test_restart_is_required_of_what_was_started_earlier(installed):
+    for path in (installed.built(1), installed.unit_path):
+        os.utime(path, (time.time() - 100, time.time() - 100))
+
+    def started(seconds_ago):
+        return int((time.clock_gettime(time.CLOCK_MONOTONIC) - seconds_ago) * 1e6)
+
+    def required(seconds_ago):
+        answer = shown(installed, active="active", enabled="enabled", started=started(seconds_ago))
+        return installed.run(answer)["restart_required"]
+
+    assert [required(50), required(150)] == [False, True]
+
+
+ACTIVE = {"active": "active", "enabled": "enabled"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [
+        ({"active": "active"}, "active"),
+        ({"active": "activating"}, "active"),
+        ({"enabled": "enabled-runtime"}, "enabled"),
+        (ACTIVE, "active and enabled"),
+    ],
+)
+def test_absent_is_refused_while_in_service(installed, answers, found):
+    before = installed.tree()
+
+    result = installed.run(shown(installed, **answers), fails=True, state="absent")
+
+    assert result["msg"].startswith(f"patroni.service is {found}; Patroni is removed only after")
+    assert installed.tree() == before
+
+
+@pytest.mark.parametrize(
+    ("answers", "params"),
+    [pytest.param({}, {}, id="out of service"), pytest.param(ACTIVE, {"force": True}, id="in service, by force")],
+)
+def test_absent(installed, answers, params):
+    os.symlink("/usr/bin/other", f"{installed.bin_dir}/other")
+    Path(installed.config_dir, "patroni.yaml").write_text("scope: x\n", "utf-8")
+
+    result = installed.run(
+        shown(installed, **answers), shown(installed, **answers), RELOAD, show(), state="absent", **params
+    )
+
+    assert steps(result) == [
+        ("remove_executables", installed.bin_dir),
+        ("remove_directory", installed.pointer),
+        ("remove_directory", installed.generation(1)),
+        ("remove_unit", installed.unit_path),
+        ("reload_systemd", "systemd"),
+    ]
+    assert (result["version"], result["previous_version"], result["restart_required"]) == (None, "4.1.5", False)
+    assert os.listdir(installed.bin_dir) == ["other"]
+    assert not os.path.lexists(installed.pointer)
+    assert not os.path.lexists(installed.generation(1))
+    assert os.listdir(installed.config_dir) == ["patroni.yaml"]
+    assert not os.path.lexists(installed.unit_path)
+
+
+def test_absent_twice(installed):
+    installed.run(shown(installed), shown(installed), RELOAD, show(), state="absent")
+
+    result = installed.run(show(), state="absent")
+
+    assert (result["changed"], result["msg"]) == (False, "nothing to do: Patroni is absent")
+
+
+# Without root
+
+
+@pytest.fixture
+def rootless(make_machine):
+    """The account itself runs the module, and every path is its own."""
+    machine = make_machine(root=False)
+    machine.systemd = False
+    machine.tool("pipx")
+    return machine
+
+
+def own_paths(machine):
+    return {
+        "config_dir": f"{machine.home}/etc",
+        "unit_path": f"{machine.home}/units/patroni.service",
+    }
+
+
+def test_without_root(rootless):
+    calls = [call for call in first_installation(rootless) if call.argv[0] != "systemctl"]
+
+    result = rootless.run(*calls, **own_paths(rootless))
+
+    assert steps(result) == [
+        *folders(rootless),
+        ("build_environment", WANTED),
+        ("switch_environment", rootless.pointer),
+        ("create_directory", f"{rootless.home}/units"),
+        ("write_unit", f"{rootless.home}/units/patroni.service"),
+        ("create_directory", f"{rootless.home}/etc"),
+    ]
+    assert rootless.look(f"{rootless.home}/units/patroni.service") == (UID, GID, 0o644)
+    assert rootless.run(**own_paths(rootless))["changed"] is False
+
+
+def test_without_root_and_pipx(rootless):
+    Path(rootless.base, "usr/bin/pipx").unlink()
+
+    result = rootless.run(fails=True, **own_paths(rootless))
+
+    assert result["msg"].startswith("no pipx was found, and installing one needs root: run with become")
+
+
+def test_without_root_where_only_root_can_write(rootless):
+    paths = {**own_paths(rootless), "unit_path": rootless.unit_path}
+
+    result = rootless.run(pipx_version(f"{rootless.base}/usr/bin/pipx"), fails=True, **paths)
+
+    assert result["msg"] == (
+        f"unit_path: postgres cannot write to {os.path.dirname(rootless.unit_path)}; "
+        "run as root (become: true), or choose another path"
+    )
+
+
+def test_without_root_for_another_account(rootless, monkeypatch):
+    other = pwd.struct_passwd(("postgres", "x", UID + 1, GID, "", rootless.home, "/bin/bash"))
+    monkeypatch.setattr(pwd, "getpwnam", {"postgres": other}.__getitem__)
+
+    result = rootless.run(fails=True)
+
+    assert result["msg"] == (
+        "installing Patroni for postgres needs root: run with become: true; "
+        "without root only the account that runs the module can be its user"
+    )
