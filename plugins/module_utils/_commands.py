@@ -50,6 +50,9 @@ _LOCKED = re.compile(
     r"|already locked by|failed to obtain .*lock|waiting for process with pid|another app is currently holding",
     re.IGNORECASE,
 )
+_HOLDER = re.compile(
+    r"could not get lock .* held by .*|\S+ already locked by .*|application with pid .*", re.IGNORECASE
+)
 _FINAL = re.compile(
     r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|No space left on device|Read-only file system|404 +Not Found",
     re.IGNORECASE,
@@ -201,10 +204,14 @@ def parse_pip_log(text: str) -> str | None:
 def parse_cause(text: str) -> str:
     """Choose the line that tells best why a command failed.
 
-    That is the last that names a lasting cause, else a passing one, else an error of any kind, else the last at all:
+    That is what names the holder of a lock, else the last line with a lasting cause, else with a passing one, else with
+    an error of any kind, else the last at all:
     without an index pip ends with "No matching distribution found", which misleads.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    holders = [found.group(0).rstrip(".") for found in map(_HOLDER.search, lines) if found]
+    if holders:
+        return "; ".join(dict.fromkeys(holders))
     error = re.compile(r"(E|ERROR|error|fatal|\w*(Error|Exception)):")
     for telling in (_FINAL.search, _TRANSIENT.search, error.match):
         found = [line for line in lines if telling(line) and "from versions" not in line]

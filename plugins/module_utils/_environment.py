@@ -198,7 +198,10 @@ def _check_scripts(path: str) -> None:
     for name in ESSENTIAL:
         script = f"{path}/bin/{name}"
         if not is_executable(script):
-            raise _Broken(f"its executable {script} is gone")
+            lost = (
+                "cannot be executed (its mode, or a filesystem mounted noexec)" if os.path.isfile(script) else "is gone"
+            )
+            raise _Broken(f"its executable {script} {lost}")
         first = (read_text(script) or "").partition("\n")[0]
         interpreter = first[2:].strip().partition("\0")[0]
         # A path that is too long for a first line is wrapped in /bin/sh; that form is taken on trust.

@@ -115,19 +115,19 @@ def _check_folders(desired: Desired, host: Host) -> None:
     account = desired.account
     unit_folder = desired.unit_path.rpartition("/")[0]
     own = {"user": account.home, "bin_dir": desired.bin_dir, "pipx_home": desired.pipx_home}
-    for folder in (*own.values(), unit_folder, *ROOT_PATH, *_SYSTEM_FOLDERS):
-        if f"{folder}/".startswith(f"{desired.config_dir}/"):
-            raise PatroniInstallError(
-                f"config_dir: {desired.config_dir} would become the account's alone, and it is or holds {folder}; "
-                "name a folder of its own, such as /etc/patroni"
-            )
-    if not host.root or account.uid == 0:
-        return
     for option, folder in (*own.items(), ("config_dir", desired.config_dir)):
-        if f"{unit_folder}/".startswith(f"{folder}/"):
+        if host.root and account.uid != 0 and f"{unit_folder}/".startswith(f"{folder}/"):
             raise PatroniInstallError(
                 f"unit_path: {desired.unit_path} lies in {folder} ({option}), which is {account.name}'s, and whoever "
                 "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system"
+            )
+    config_dir = os.path.realpath(desired.config_dir)
+    system = (("the system", folder) for folder in (*ROOT_PATH, *_SYSTEM_FOLDERS))
+    for option, folder in (*own.items(), ("unit_path", unit_folder), *system):
+        if f"{folder}/".startswith((f"{config_dir}/", f"{desired.config_dir}/")):
+            raise PatroniInstallError(
+                f"config_dir: {desired.config_dir} would become the account's alone, and it is or holds {folder} "
+                f"({option}); name a folder of its own, such as /etc/patroni"
             )
 
 

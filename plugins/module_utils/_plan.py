@@ -180,6 +180,11 @@ def _config_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
         _require_writable("config_dir", place, desired, observed)
         yield from _folders(desired, place, gid=account.group_gid, mode=CONFIG_DIR_MODE)
     elif not place.state.has(account.uid, account.group_gid, CONFIG_DIR_MODE):
+        if observed.root and place.way_controlled and place.state.uid != account.uid:
+            raise PatroniInstallError(
+                f"config_dir: {place.path} is not {account.name}'s, and {account.name} can write to a folder on the "
+                "way, where only its own identity is safe; remove it, or name another folder, such as /etc/patroni"
+            )
         yield SetAttributes(place.path, account.uid, account.group_gid, CONFIG_DIR_MODE, place.way_controlled)
 
 
@@ -277,5 +282,6 @@ def _require_writable(option: str, place: Place, desired: Desired, observed: Obs
         return
     remedy = "make it the account's" if observed.root else "run as root (become: true)"
     raise PatroniInstallError(
-        f"{option}: {desired.account.name} cannot write to {place.path}; {remedy}, or choose another path"
+        f"{option}: {desired.account.name} cannot write to {place.path} (its mode, or a read-only filesystem); "
+        f"{remedy}, or choose another path"
     )

@@ -28,7 +28,7 @@ User={user}
 Group={group}
 EnvironmentFile=-/etc/patroni_env.conf
 Environment=MALLOC_ARENA_MAX=1 PG_MALLOC_ARENA_MAX=
-ExecStart={executable} {config}
+ExecStart={command}
 ExecReload=/bin/kill -s HUP $MAINPID
 KillMode=process
 TimeoutSec=30
@@ -46,9 +46,16 @@ def render_unit(desired: Desired) -> str:
         type="notify" if {"systemd", "all"} & set(desired.extras) else "simple",
         user=desired.account.name.replace("%", "%%"),
         group=desired.account.group.replace("%", "%%"),
-        executable=_quote(f"{desired.bin_dir}/patroni"),
-        config=_quote(desired.config_path).replace("$", "$$"),
+        command=_command(f"{desired.bin_dir}/patroni", desired.config_path),
     )
+
+
+def _command(executable: str, config: str) -> str:
+    argument = _quote(config).replace("$", "$$")
+    if not set("'\"\\") & set(executable):
+        return f"{_quote(executable)} {argument}"
+    # systemd takes such a character in an argument, but in the path of an executable under no quoting.
+    return f'/bin/sh -c "exec \\"$$0\\" \\"$$1\\"" {_quote(executable).replace("$", "$$")} {argument}'
 
 
 def _quote(path: str) -> str:

@@ -460,7 +460,11 @@ def test_apt_remedy(output, remedy):
 @pytest.mark.parametrize(
     ("output", "cause"),
     [
-        pytest.param(APT_LOCKED, APT_LOCKED.splitlines()[-1], id="apt"),
+        pytest.param(
+            APT_LOCKED,
+            "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 8297 (apt-get)",
+            id="apt, locked",
+        ),
         pytest.param(DNF_UNKNOWN_PACKAGE, "Error: Unable to find a match: python3-pip", id="dnf"),
         pytest.param(
             PIPX_WRONG_VERSION, "ERROR: No matching distribution found for patroni==9.9.9", id="pipx, its own words"

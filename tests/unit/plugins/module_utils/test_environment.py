@@ -190,7 +190,9 @@ def test_compiled_files_may_be_missing_and_edited_ones_stay(venv):
 def test_script_is_not_executable(venv, name):
     (venv / "bin" / name).chmod(0o644)
 
-    assert problem(venv) == f"its executable {venv}/bin/{name} is gone"
+    assert problem(venv) == (
+        f"its executable {venv}/bin/{name} cannot be executed (its mode, or a filesystem mounted noexec)"
+    )
 
 
 @pytest.mark.parametrize(

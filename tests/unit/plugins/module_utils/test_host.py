@@ -144,10 +144,11 @@ def test_completed_command_tells_the_program_and_all_that_was_run(calls, make_ho
 
 def test_hidden_words_are_handed_to_ansible(make_host):
     host = make_host()
+    host._module.no_log_values = {"https://me:s3cret@example.org", "/srv/wheels"}
 
-    host.hide({"s3cret"})
+    host.hide({"s3cret"}, but=["/srv/wheels"])
 
-    assert host._module.no_log_values == {"s3cret"}
+    assert host._module.no_log_values == {"https://me:s3cret@example.org", "s3cret"}
 
 
 @pytest.fixture

@@ -31,13 +31,15 @@ class FakeHost:
         self.root = root
         self.warnings = []
         self.hidden = set()
+        self.shown = set()
         self.identities = []
 
     def warn(self, message):
         self.warnings.append(message)
 
-    def hide(self, secrets, *, but=()):
+    def hide(self, secrets, *, but):
         self.hidden |= set(secrets)
+        self.shown |= set(but)
 
     @contextlib.contextmanager
     def identity(self, account):
@@ -191,7 +193,8 @@ def test_links_to_pipx_home_are_resolved_with_the_account_s_identity(home):
         f"{home}/data/share/pipx",
         f"{home}/data/pipx/venvs/patroni",
     )
-    assert wanted.bin_dir == f"{home}/.local/bin"
+    # What the account may have planted is not forgotten.
+    assert (wanted.bin_dir, wanted.pipx_home_given) == (f"{home}/.local/bin", f"{home}/.local/share/pipx")
     assert host.identities == ["postgres"]
 
 
@@ -369,6 +372,8 @@ def test_credentials_of_sources_and_of_the_task_s_environment_are_hidden(home, m
 
     assert host.hidden >= {"p%23ss", "p#ss", "t0ken", "s3cret"}
     assert not host.hidden & {"us%40er", "us@er", "me", "/srv"}
+    # The options are hidden as a whole; what holds no secret need not be.
+    assert host.shown == {"/srv"}
 
 
 @pytest.mark.parametrize(
@@ -404,6 +409,73 @@ def test_bin_dir_on_root_s_path_is_refused_behind_a_link(home):
 
 def test_bin_dir_on_root_s_path_is_fine_where_root_is_the_account(home):
     assert desire(user="root", bin_dir="/usr/local/bin").bin_dir == "/usr/local/bin"
+
+
+@pytest.mark.parametrize(
+    ("folder", "holds"),
+    [
+        pytest.param("/var", "/var/lib (the system)", id="what lies above a folder of the system's"),
+        pytest.param("/srv", "/srv (the system)", id="a folder of the system's"),
+        pytest.param("/usr/bin", "/usr/bin (the system)", id="root's PATH"),
+        pytest.param("/opt/patroni", "/opt/patroni/bin (bin_dir)", id="bin_dir"),
+        pytest.param("/data/pipx", "/data/pipx (pipx_home)", id="pipx_home"),
+    ],
+)
+def test_configuration_directory_of_other_use_is_refused(home, folder, holds):
+    assert refusal(config_dir=folder, bin_dir="/opt/patroni/bin", pipx_home="/data/pipx") == (
+        f"config_dir: {folder} would become the account's alone, and it is or holds {holds}; "
+        "name a folder of its own, such as /etc/patroni"
+    )
+
+
+def test_configuration_directory_that_is_the_home_is_refused(home):
+    assert refusal(config_dir=home).startswith(f"config_dir: {home} would become the account's alone")
+
+
+@pytest.mark.parametrize("folder", ["/etc/patroni", "/opt/patroni", "/srv/pg/etc", "/var/lib/patroni", "/etcetera"])
+def test_configuration_directory_of_its_own(home, folder):
+    assert desire(config_dir=folder).config_dir == folder
+
+
+@pytest.mark.parametrize(
+    ("option", "folder"),
+    [("bin_dir", "/opt/patroni"), ("pipx_home", "/opt"), ("config_dir", "/opt/patroni/units"), ("config_dir", "/opt")],
+)
+def test_unit_in_a_folder_of_the_account_s_is_refused(home, option, folder):
+    assert refusal(**{option: folder, "unit_path": "/opt/patroni/units/patroni.service"}) == (
+        f"unit_path: /opt/patroni/units/patroni.service lies in {folder} ({option}), which is postgres's, and whoever "
+        "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system"
+    )
+
+
+def test_unit_in_the_home_is_refused(home):
+    assert f"lies in {home} (user), which is postgres's" in refusal(unit_path=f"{home}/units/patroni.service")
+
+
+def test_unit_in_the_home_is_fine_without_root(home, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 111)
+    path = f"{home}/units/patroni.service"
+
+    assert desire(FakeHost(root=False), unit_path=path).unit_path == path
+
+
+@pytest.mark.parametrize("name", ["user", "group"])
+@pytest.mark.parametrize("value", ["", "-x", "a b", "a\nUser=root", "a:b", "../x", "\x1b[0m"])
+def test_name_of_account_or_group_is_refused(home, name, value):
+    assert refusal(check_mode=True, **{name: value}) == f"{name}: {value!r} is no name of an account or a group"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("", "is no name and no path of an interpreter"),
+        ("python3\n", "is no name and no path of an interpreter"),
+        ("bin/python3", "is no absolute path; one that starts with / is needed"),
+        ("/opt/../python3", "climbs with '..'; name the folder itself"),
+    ],
+)
+def test_interpreter_is_refused(home, value, reason):
+    assert refusal(python=value) == f"python: {value!r} {reason}"
 
 
 PATHS = ("bin_dir", "pipx_home", "config_dir", "unit_path", "pipx_executable")
@@ -492,7 +564,17 @@ def test_unit_name(home, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["patroni", "patroni.timer", ".service/", "pat roni.service", "patroni@.service", "ä.service"]
+    "name",
+    [
+        "patroni",
+        "patroni.timer",
+        ".service/",
+        "pat roni.service",
+        "patroni@.service",
+        "ä.service",
+        "-x.service",
+        ".x.service",
+    ],
 )
 def test_unit_name_is_refused(home, name):
     path = f"/etc/systemd/system/{name}".rstrip("/")

@@ -691,6 +691,18 @@ def test_refused(wanted, found, message):
     assert str(refused.value) == message
 
 
+def test_root_installs_nothing_that_the_account_could_change_meanwhile():
+    found = bare(tools=Tools(pip="/usr/bin/pip3", unsafe_sources=("/srv/wheels", "/srv/pins.txt")))
+
+    with pytest.raises(PatroniInstallError) as refused:
+        plan(desired(family="redhat"), found)
+
+    assert str(refused.value) == (
+        "find_links, constraints: postgres can change /srv/wheels, /srv/pins.txt, and root would install pipx from "
+        "there; choose a folder of root's, or name a pipx in pipx_executable"
+    )
+
+
 def test_unit_where_the_account_that_runs_the_module_can_write_is_fine():
     asked = desired(unit_path=f"{HOME}/patroni.service", unit_uid=UID, unit_gid=GID)
     place = Place(HOME, directory(), account_controls=True)
@@ -743,7 +755,10 @@ def test_refused_where_it_cannot_be_written(option, needed_for, place, root, rem
         plan(desired(), found)
 
     path = NOT_WRITABLE[place].path
-    assert str(refused.value) == f"{option}: postgres cannot write to {path}; {remedy}, or choose another path"
+    assert str(refused.value) == (
+        f"{option}: postgres cannot write to {path} (its mode, or a read-only filesystem); "
+        f"{remedy}, or choose another path"
+    )
 
 
 @pytest.mark.parametrize("place", ["pipx_home", "bin_dir", "unit_dir"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,7 +33,8 @@ class FakeHost:
         def may_write(path):
             return path in account_writes if self._is_account else root_writes
 
-        monkeypatch.setattr(_probe, "_may_write", may_write)
+        for judgement in ("_may_write", "_is_controlled"):
+            monkeypatch.setattr(_probe, judgement, may_write)
 
     @contextlib.contextmanager
     def identity(self, _account):
@@ -48,6 +50,7 @@ def base(tmp_path):
 
 
 def found_place(base, path, host, **also):
+    """The kind, what is missing, whether the account controls it, or the way to it, and whether it is writable."""
     place = _probe._probe_place(f"{base}{path}", ACCOUNT, host, **also)
     missing = tuple(step[len(base) :] for step in place.missing)
     return place.state.kind, missing, place.account_controls, place.way_controlled, place.writable
@@ -124,6 +127,49 @@ def test_place_of_an_assumed_account(base, monkeypatch):
     # What leads to the home comes with the account.
     assert place.missing == (f"{base}/home/new/.local", f"{base}/home/new/.local/bin")
     assert (place.account_controls, place.writable) == (True, True)
+
+
+def test_place_behind_a_link_of_the_account_s(base, monkeypatch):
+    # The account could point it somewhere else while root works there.
+    os.makedirs(f"{base}/opt/pipx")
+    os.symlink(f"{base}/opt", f"{base}/home/link")
+    host = FakeHost(monkeypatch, [f"{base}/home"])
+
+    assert found_place(base, "/opt/pipx", host)[2:4] == (False, False)
+    assert found_place(base, "/opt/pipx", host, given=f"{base}/home/link/pipx")[2:4] == (True, True)
+    assert found_place(base, "/home/link/pipx", host)[2:4] == (True, True)
+
+
+def test_place_behind_a_link_into_a_folder_of_the_account_s(base, monkeypatch):
+    os.symlink(f"{base}/home", f"{base}/link")
+    host = FakeHost(monkeypatch, [f"{base}/home"])
+
+    assert found_place(base, "/link/there", host)[2:4] == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("writable", "owner", "controlled"),
+    [
+        pytest.param(False, 0, False, id="root's"),
+        pytest.param(True, 0, True, id="root's, and writable"),
+        # Who owns a folder can make it writable at any moment.
+        pytest.param(False, 1234, True, id="somebody else's"),
+        pytest.param(False, FileNotFoundError, False, id="not there"),
+        pytest.param(False, PermissionError, True, id="not to be seen"),
+    ],
+)
+def test_is_controlled(monkeypatch, writable, owner, controlled):
+    def look(_path):
+        if isinstance(owner, type):
+            raise owner
+        return SimpleNamespace(st_uid=owner)
+
+    monkeypatch.setattr(_probe, "_may_write", lambda _path: writable)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", look)
+        found = _probe._is_controlled("/x")
+
+    assert found is controlled
 
 
 ETC, RUN, USR = (f"{folder}/systemd/system/patroni.service" for folder in ("/etc", "/run", "/usr/lib"))

@@ -43,6 +43,10 @@ def test_default():
     assert render_unit(desired()) == DEFAULT
 
 
+# systemd takes quotes and backslashes in an argument, but in the path of an executable under no quoting.
+SHELL = r'''ExecStart=/bin/sh -c "exec \"$$0\" \"$$1\""'''
+
+
 @pytest.mark.parametrize(
     ("bin_dir", "config_path", "start"),
     [
@@ -53,16 +57,16 @@ def test_default():
             id="space",
         ),
         pytest.param(
-            '/opt/a"b', '/etc/a"b/p.yaml', r'ExecStart="/opt/a\"b/patroni" "/etc/a\"b/p.yaml"', id="double quote"
+            '/opt/a"b', '/etc/a"b/p.yaml', SHELL + r' "/opt/a\"b/patroni" "/etc/a\"b/p.yaml"', id="double quote"
         ),
         pytest.param(
-            "/opt/a'b", "/etc/a'b/p.yaml", """ExecStart="/opt/a'b/patroni" "/etc/a'b/p.yaml\"""", id="single quote"
+            "/opt/a'b", "/etc/a'b/p.yaml", SHELL + """ "/opt/a'b/patroni" "/etc/a'b/p.yaml\"""", id="single quote"
         ),
         pytest.param(
-            "/opt/a\\b", "/etc/a\\b/p.yaml", r'ExecStart="/opt/a\\b/patroni" "/etc/a\\b/p.yaml"', id="backslash"
+            "/opt/a\\b", "/etc/a\\b/p.yaml", SHELL + r' "/opt/a\\b/patroni" "/etc/a\\b/p.yaml"', id="backslash"
         ),
         pytest.param(
-            '/opt/a\\"b', "/etc/p.yaml", r'ExecStart="/opt/a\\\"b/patroni" "/etc/p.yaml"', id="backslash and quote"
+            '/opt/a\\"b', "/etc/p.yaml", SHELL + r' "/opt/a\\\"b/patroni" "/etc/p.yaml"', id="backslash and quote"
         ),
         pytest.param(
             "/opt/100%n", "/etc/100%n/p.yaml", r'ExecStart="/opt/100%%n/patroni" "/etc/100%%n/p.yaml"', id="percent"

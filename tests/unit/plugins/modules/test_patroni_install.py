@@ -584,6 +584,29 @@ def test_sources_reach_pip_and_their_credentials_are_told_to_nobody(machine):
     assert "s3cret" not in str(result)
 
 
+@pytest.mark.parametrize("folder", ["{home}/wheels", "{base}/srv/wheels"])
+def test_wheelhouse_serves_root_only_where_the_account_cannot_change_it(make_machine, folder):
+    machine = make_machine("redhat")
+    wheels = folder.format(home=machine.home, base=machine.base)
+    os.makedirs(wheels)
+    own = wheels.startswith(machine.home)
+
+    result = machine.run(show(), check=True, fails=own, find_links=[wheels], no_index=True)
+
+    if own:
+        assert result["msg"].startswith(
+            f"find_links, constraints: postgres can change {wheels}, and root would install"
+        )
+    else:
+        assert steps(result)[:2] == [("install_packages", "python3-pip"), ("install_pipx", "pipx")]
+
+
+def test_folder_of_wheels_is_no_secret(machine):
+    result = machine.run(show(), Call(APT_CACHE), check=True, find_links=[machine.home])
+
+    assert result["venv"] == machine.pointer
+
+
 def test_credentials_of_a_bad_option_are_told_to_nobody(machine):
     result = machine.run(fails=True, index_url="https://me:s3cret@example.org/simple", retries=-1)
 
@@ -1325,8 +1348,8 @@ def test_absent(installed, answers, params):
     ]
     assert (result["version"], result["previous_version"], result["restart_required"]) == (None, "4.1.5", False)
     assert os.listdir(installed.bin_dir) == ["other"]
-    assert not os.path.lexists(installed.pointer)
-    assert not os.path.lexists(installed.generation(1))
+    assert os.listdir(installed.pipx_home) == ["venvs"]
+    assert os.listdir(f"{installed.pipx_home}/venvs") == []
     assert os.listdir(installed.config_dir) == ["patroni.yaml"]
     assert not os.path.lexists(installed.unit_path)
 
@@ -1389,7 +1412,8 @@ def test_without_root_where_only_root_can_write(rootless):
     result = rootless.run(pipx_version(f"{rootless.base}/usr/bin/pipx"), fails=True, **paths)
 
     assert result["msg"] == (
-        f"unit_path: postgres cannot write to {os.path.dirname(rootless.unit_path)}; "
+        f"unit_path: postgres cannot write to {os.path.dirname(rootless.unit_path)} "
+        "(its mode, or a read-only filesystem); "
         "run as root (become: true), or choose another path"
     )
 
