@@ -11,7 +11,7 @@ BIN := $(ROOT)/.venv/bin
 TARBALL := .build/pgedge-platform-$(shell sed -n 's/^version: //p' galaxy.yml).tar.gz
 INSTALLED := .build/collections/ansible_collections/pgedge/platform
 # Folders too, so that a file that is gone counts as a change.
-SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE $(shell find meta plugins roles -not -path '*__pycache__*')
+SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE $(shell find docs meta plugins roles scripts -not -path '*__pycache__*')
 
 export PATH := $(BIN):$(PATH)
 # Ansible and pip keep their files in the checkout, not in the caller's home.
@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts test-faults clean
+.PHONY: help demo build test lint docs-check unit rootless hosts test-sources test-faults clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,8 +32,8 @@ demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 
 build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarball below ./.build
 
-test: lint docs-check ## Everything: lint, documentation, unit, rootless, and hosts where Docker answers
-	pytest -rs
+test: lint docs-check ## Lint, documentation, unit, rootless, and hosts where Docker answers
+	pytest -rs -m "not slow"
 
 lint: .venv/dev.stamp build collections/ansible_collections/pgedge/platform ## Check style and types
 	shellcheck .ci/run demo/run tests/images/build
@@ -56,7 +56,10 @@ rootless: .venv/dev.stamp ## Install for real on this machine, without root
 	pytest -rs tests/integration/test_rootless.py
 
 hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
-	pytest -rs -m hosts
+	pytest -rs -m "hosts and not slow"
+
+test-sources: .venv/dev.stamp ## Install without a network and from a private index, on real hosts
+	PGEDGE_REQUIRE_ENGINE=1 pytest -rs -m slow
 
 test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
 	PGEDGE_FAULTS=full PGEDGE_REQUIRE_ENGINE=1 pytest -rs tests/integration/test_lifecycle.py tests/integration/test_faults.py

@@ -109,12 +109,30 @@ class Applier:
 
     def _install_pipx(self, step: model.InstallPipx) -> None:
         pip = self._host.require("pip3", "python3-pip")
-        environment = {**_commands.pip_environment(self._desired.sources), "PIP_ROOT_USER_ACTION": "ignore"}
-        self._run_patiently(_commands.pip_install(pip, step.requirement), environment)
-        self.pipx = find_pipx(self._desired, self._host)
-        if self.pipx is None:
-            # pip takes what an interrupted run left half-made for installed.
-            self._run_patiently(_commands.pip_install(pip, step.requirement, again=True), environment)
+        with self._netrc(self._host.temporary_folder) as netrc:
+            sources = _commands.pip_environment(self._desired.sources, netrc)
+            environment = {**sources, "PIP_ROOT_USER_ACTION": "ignore"}
+            self._run_patiently(_commands.pip_install(pip, step.requirement), environment)
+            self.pipx = find_pipx(self._desired, self._host)
+            if self.pipx is None:
+                # pip takes what an interrupted run left half-made for installed.
+                self._run_patiently(_commands.pip_install(pip, step.requirement, again=True), environment)
+
+    @contextlib.contextmanager
+    def _netrc(self, folder: str, *, as_account: bool = False) -> t.Iterator[str | None]:
+        """Hand credentials to pip in a file that nobody else can read, for as long as it needs them."""
+        text = _commands.netrc_text(self._desired.sources)
+        if not text:
+            yield None
+            return
+        path = f"{folder}/netrc"
+        try:
+            with self._host.acting(self._desired.account, as_account):
+                _files.write_private(path, text)
+            yield path
+        finally:
+            with self._host.acting(self._desired.account, as_account):
+                _files.remove_file(path)
 
     def _create_directory(self, step: model.CreateDirectory) -> None:
         with self._host.acting(self._desired.account, step.as_account):
@@ -210,13 +228,24 @@ class Applier:
                 "name one in pipx_executable"
             )
         argv = _commands.pipx_install(self.pipx.path, step.requirement, step.python)
-        environment = _commands.pipx_environment(step.generation, self._desired.shared_libraries, self._desired.sources)
+        desired = self._desired
         try:
-            self._run_patiently(
-                argv, environment, self._desired.account, lambda completed: self._examine_pipx(step, completed)
-            )
+            with self._netrc(step.generation, as_account=True) as netrc:
+                environment = _commands.pipx_environment(
+                    step.generation, desired.shared_libraries, desired.sources, netrc
+                )
+                self._run_patiently(
+                    argv, environment, desired.account, lambda completed: self._examine_pipx(step, completed)
+                )
         except CommandError as error:
             offered = _commands.parse_offered(error.completed.output)
+            if not offered and "(from versions: none)" in error.completed.output:
+                # pip does not say so when an index refuses a password.
+                raise CommandError(
+                    f"{error}; the package index offered nothing at all: see that it can be reached, and that "
+                    "index_url, find_links and their credentials are right",
+                    error.completed,
+                ) from error
             if not offered:
                 raise
             raise CommandError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import normalized_name
 
@@ -54,7 +54,8 @@ _HOLDER = re.compile(
     r"could not get lock .* held by .*|\S+ already locked by .*|application with pid .*", re.IGNORECASE
 )
 _FINAL = re.compile(
-    r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|No space left on device|Read-only file system|404 +Not Found",
+    r"\b40[13] (Client )?Error|CERTIFICATE_VERIFY_FAILED|certificate verify failed|No space left on device"
+    r"|Read-only file system|404 +Not Found",
     re.IGNORECASE,
 )
 _TRANSIENT = re.compile(
@@ -127,16 +128,24 @@ def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
     return [pipx, "install", *chosen, requirement]
 
 
-def pip_environment(sources: Sources) -> dict[str, str]:
+def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str]:
     """Tell pip where packages come from.
 
     By variables, because every pip that pipx and the build of a package start heeds them, and because a command line
-    can be read by every account.
+    can be read by every account. pip itself writes its URLs into one when it builds from source, so credentials do not
+    stay in them.
+
+    Args:
+        netrc: the path of a file with what netrc_text() gives.
     """
     # pip splits the list at white space.
-    links = " ".join(link.replace(" ", "%20") if ":" in link else _file_url(link) for link in sources.find_links)
+    links = " ".join(
+        _without_credentials(link).replace(" ", "%20") if ":" in link else _file_url(link)
+        for link in sources.find_links
+    )
     chosen = {
-        "PIP_INDEX_URL": sources.index_url,
+        "NETRC": netrc,
+        "PIP_INDEX_URL": _without_credentials(sources.index_url) if sources.index_url else None,
         "PIP_FIND_LINKS": links,
         "PIP_NO_INDEX": "1" if sources.no_index else None,
         "PIP_CONSTRAINT": _file_url(sources.constraints) if sources.constraints else None,
@@ -144,17 +153,35 @@ def pip_environment(sources: Sources) -> dict[str, str]:
     return {**PIP_ENVIRONMENT, **{name: value for name, value in chosen.items() if value}}
 
 
+def netrc_text(sources: Sources) -> str:
+    """Write the credentials of the URLs as netrc(5) has them; empty where there are none."""
+    urls = (urlsplit(url) for url in (sources.index_url or "", *sources.find_links))
+    entries = (
+        f"machine {url.hostname} login {unquote(url.username or '')} password {unquote(url.password or '')}\n"
+        for url in urls
+        if url.username
+    )
+    return "".join(dict.fromkeys(entries))
+
+
+def _without_credentials(url: str) -> str:
+    parsed = urlsplit(url)
+    return urlunsplit(parsed._replace(netloc=parsed.netloc.rpartition("@")[2]))
+
+
 def _file_url(path: str) -> str:
     return f"file://{quote(path)}"
 
 
-def pipx_environment(generation: str, shared_libraries: str, sources: Sources) -> dict[str, str]:
+def pipx_environment(
+    generation: str, shared_libraries: str, sources: Sources, netrc: str | None = None
+) -> dict[str, str]:
     """Give pipx a home of its own for one environment, with the layout that every pipx then keeps.
 
     What it exposes stays in there too; it is exposed for good only when the environment has proved itself.
     """
     return {
-        **pip_environment(sources),
+        **pip_environment(sources, netrc),
         # uv, which newer pipx prefers when it is there, ignores PIP_* and pip.conf, a private CA included.
         "PIPX_DEFAULT_BACKEND": "pip",
         "USE_EMOJI": "0",

@@ -74,6 +74,13 @@ def set_attributes(path: str, uid: int, gid: int, mode: int) -> None:
         os.close(descriptor)
 
 
+def write_private(path: str, text: str) -> None:
+    """Write a new file that only its owner can read."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 def replace_file(
     path: str,
     text: str,

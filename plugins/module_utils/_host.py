@@ -42,6 +42,11 @@ class Host:
             if name.startswith(_LEAKS):
                 del os.environ[name]
 
+    @property
+    def temporary_folder(self) -> str:
+        """A folder of this run alone, which Ansible removes."""
+        return str(self._module.tmpdir)
+
     def warn(self, message: str) -> None:
         self._module.warn(message)
 

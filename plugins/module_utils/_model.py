@@ -226,10 +226,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Pipx:
-    """A pipx that the account can run."""
+    """A pipx that the account can run; its version is None while the account is still to be created."""
 
     path: str
-    version: str
+    version: str | None
 
 
 @dataclass(frozen=True)

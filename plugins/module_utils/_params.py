@@ -11,7 +11,7 @@ import os
 import pwd
 import re
 import typing as t
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from ansible.module_utils import distro
 
@@ -159,6 +159,8 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
     told = (value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower().endswith("_proxy"))
     plain = (value for value in urls if not find_credentials([value]))
     host.hide(find_credentials((*urls, *told)), but=plain)
+    for value in urls:
+        _check_password(value)
     for link in params["find_links"]:
         if ":" not in link:
             _checked_path("find_links", link)
@@ -177,6 +179,19 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
             raise PatroniInstallError(f"constraints: {account.name} cannot read {path}; put the file there first")
         pins = parse_pins(text)
     return Sources(params["index_url"], tuple(params["find_links"]), params["no_index"], path, pins)
+
+
+def _check_password(url: str) -> None:
+    """Refuse what netrc(5), by which pip learns of it unseen, cannot carry."""
+    try:
+        password = unquote(urlsplit(url).password or "")
+    except ValueError:
+        raise PatroniInstallError("index_url, find_links: a value is no URL that can be read") from None
+    if not password.isprintable() or set(password) & set(' \\"'):
+        raise PatroniInstallError(
+            "index_url, find_links: a password with white space, a quote or a backslash cannot be handed to pip "
+            "unseen; choose another"
+        )
 
 
 def find_credentials(texts: t.Iterable[str]) -> set[str]:

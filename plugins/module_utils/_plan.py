@@ -148,10 +148,11 @@ def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     _require_writable("bin_dir", observed.bin_dir, desired, observed)
     # A repair keeps the version and a change of version keeps the extras that were there: nobody asked to lose them.
     environment = observed.environment
-    free = desired.state == "present" and "patroni" not in desired.sources.pins
+    free = desired.state == "present" and not desired.sources.pins.get("patroni")
     kept = environment.version if environment and free else None
     extras = tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
-    wanted = requirement(desired.version or observed.newest or kept, extras)
+    pinned = desired.sources.pins.get("patroni")
+    wanted = requirement(desired.version or observed.newest or kept or pinned, extras)
     build = BuildEnvironment(observed.next_generation, wanted, extras, desired.python)
     yield build
     yield SwitchEnvironment(desired.environment, build.path, desired.bin_dir, _account_acts(observed.bin_dir))

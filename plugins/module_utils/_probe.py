@@ -131,7 +131,7 @@ def _read_generations(desired: Desired) -> tuple[str, ...]:
         names = sorted(os.listdir(desired.generations))
     except OSError:
         return ()
-    return tuple(f"{desired.generations}/{name}" for name in names if name.isdecimal() or name == SWITCH)
+    return tuple(f"{desired.generations}/{name}" for name in names if name.isdecimal() or name.startswith(SWITCH))
 
 
 def _next_generation(desired: Desired, generations: t.Iterable[str]) -> str:
@@ -301,10 +301,10 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
         PatroniInstallError: the operator's does not run as the account.
     """
     account = desired.account
-    if account.assumed:
-        return None
     with host.identity(account):
         found = host.find_all("pipx", f"{account.home}/.local/bin")
+    if account.assumed:
+        return next((Pipx(path, None) for path in (desired.pipx_executable, *found) if path), None)
     for path in (desired.pipx_executable,) if desired.pipx_executable else found:
         completed = host.run([path, "--version"], account=account)
         if completed.rc == 0:
@@ -326,7 +326,11 @@ def _newest(desired: Desired, host: Host, environment: Environment) -> str | Non
     completed = host.run(
         _commands.pip_index_versions(environment.path),
         account=desired.account,
-        environment=_commands.pip_environment(desired.sources),
+        # It builds nothing, so that the credential stays in the variable.
+        environment={
+            **_commands.pip_environment(desired.sources),
+            **({"PIP_INDEX_URL": desired.sources.index_url} if desired.sources.index_url else {}),
+        },
     )
     if completed.rc != 0:
         raise CommandError("the package index does not say which Patroni is the newest", completed)

@@ -59,8 +59,10 @@ def success(
     return result
 
 
-def failure(error: PatroniInstallError) -> Result:
+def failure(error: PatroniInstallError | OSError) -> Result:
     """Describe a run that ended with an error."""
+    if isinstance(error, OSError):
+        return {"msg": f"the system refused: {error}", "changed": False, "steps": []}
     result: Result = {
         "msg": str(error),
         "changed": bool(error.done),

@@ -372,7 +372,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         result = run(module.params, Host(module), check_mode=module.check_mode)
-    except PatroniInstallError as error:
+    except (PatroniInstallError, OSError) as error:
         module.fail_json(**failure(error))
     module.exit_json(**result)
 

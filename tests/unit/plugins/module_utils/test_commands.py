@@ -103,8 +103,9 @@ def test_pipx_environment():
         pytest.param(Sources(), {}, id="pip's own"),
         pytest.param(
             Sources(index_url="https://u:p@example.org/simple"),
-            {"PIP_INDEX_URL": "https://u:p@example.org/simple"},
-            id="index",
+            # pip would write them into the command line of the build of a package.
+            {"PIP_INDEX_URL": "https://example.org/simple"},
+            id="index, without its credentials",
         ),
         pytest.param(
             Sources(find_links=("/srv/my wheels", "https://example.org/a b"), no_index=True),
@@ -159,6 +160,19 @@ def test_checks(extras, imported):
     last = [["/e/bin/python", "-c", imported]] if imported else []
 
     assert _commands.checks("/e", extras) == [["/e/bin/patroni", "--version"], ["/e/bin/patronictl", "version"], *last]
+
+
+def test_netrc_carries_each_credential_once():
+    sources = Sources(
+        index_url="https://me:p%40ss@example.org/simple",
+        find_links=("https://me:p%40ss@example.org/wheels", "https://token@mirror.example.org/", "/srv/wheels"),
+    )
+
+    assert _commands.netrc_text(sources) == (
+        "machine example.org login me password p@ss\nmachine mirror.example.org login token password \n"
+    )
+    assert _commands.netrc_text(Sources(index_url="https://example.org/simple")) == ""
+    assert _commands.pip_environment(sources, "/run/netrc")["NETRC"] == "/run/netrc"
 
 
 SHOWN = """\

@@ -226,6 +226,21 @@ def test_replace_file_is_labelled_before_it_is_in_place(folder):
     assert seen == [(f"{folder}/.unit.new", "new ä\n", False)]
 
 
+def test_replace_file_is_on_disk_before_it_is_in_place(folder, monkeypatch):
+    synced = []
+    fsync = os.fsync
+
+    def record(descriptor):
+        synced.append((os.fstat(descriptor).st_size, os.path.lexists(f"{folder}/unit")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    replace_unit(folder)
+
+    # First the whole file, then the folder that now names it.
+    assert [synced[0], synced[-1][1]] == [(len("new ä\n".encode()), False), True]
+
+
 @pytest.mark.parametrize("name", ["fchown", "fsync", "utime", "rename"])
 def test_replace_file_that_fails_leaves_all_as_it_was(folder, monkeypatch, name):
     def fail(*_args, **_kwargs):

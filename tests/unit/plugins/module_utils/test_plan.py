@@ -265,7 +265,7 @@ def test_nothing_to_do(wanted, found):
         pytest.param(
             {"sources": Sources(pins={"patroni": "4.0.5"})},
             {},
-            (build(2), switch(2), RemoveEnvironment(generation(1))),
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.0.5"), switch(2), RemoveEnvironment(generation(1))),
             id="constraints on Patroni itself",
         ),
         pytest.param(

@@ -575,7 +575,11 @@ def test_sources_reach_pip_and_their_credentials_are_told_to_nobody(machine):
         rc=1,
         err=f"ERROR: 403 Client Error for url: {url}\n",
         effect=None,
-        variables={**calls[3].variables, "PIP_INDEX_URL": url},
+        variables={
+            **calls[3].variables,
+            "PIP_INDEX_URL": "https://example.org/simple",
+            "NETRC": f"{machine.generation(1)}/netrc",
+        },
     )
 
     result = machine.run(*calls[:3], given, fails=True, index_url=url)

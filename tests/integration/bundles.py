@@ -1,0 +1,61 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bundles for hosts without internet, made as docs/offline.md says, once for all tests; and that page's examples."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+DOCUMENTED_PYTHON, DOCUMENTED_VERSION = "3.11", "4.1.5"
+PYTHONS = {"debian12": "3.11", "el9": "3.9"}
+
+
+def documented(heading: str, language: str) -> str:
+    """The one example of a language below a heading of docs/offline.md."""
+    page = (CHECKOUT / "docs" / "offline.md").read_text(encoding="utf-8")
+    section = re.split(r"^## ", page.partition(f"## {heading}\n")[2], flags=re.MULTILINE)[0]
+    (example,) = re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+    return example
+
+
+@functools.cache
+def make_bundle(collections: Path, host: str, version: str) -> Path:
+    """Run the documented commands for a host's Python; the archive lies beside the folder that it returns."""
+    top = collections.parent / "bundles" / f"{host}-{version}"
+    top.mkdir(parents=True)
+    example = documented("On a machine with internet", "console")
+    commands = [line.removeprefix("$ ") for line in example.splitlines() if line.startswith("$ ")]
+    for command in commands[1:]:
+        fitted = command.replace("~/.ansible/collections", str(collections))
+        fitted = fitted.replace(DOCUMENTED_PYTHON, PYTHONS[host]).replace(DOCUMENTED_VERSION, version)
+        environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["bash", "-c", fitted], cwd=top, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{fitted}: {done.stdout}{done.stderr}"
+    return top / f"wheelhouse-{version}"
+
+
+def play(collections: Path, folder: Path, playbook: str, host: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on a container with the built collection, in a folder that holds the files that it names."""
+    (folder / "playbook.yml").write_text(playbook, encoding="utf-8")
+    (folder / "hosts.ini").write_text(
+        f"[pgedge]\n{host} ansible_connection=community.docker.docker ansible_python_interpreter=/usr/bin/python3\n",
+        encoding="utf-8",
+    )
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_HOME": str(folder / "ansible"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    command = [BIN / "ansible-playbook", "--inventory", "hosts.ini", *options, "playbook.yml"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
