@@ -102,9 +102,12 @@ def molecule(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Mol
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hosts(images: None, molecule: Molecule, collections: Path) -> t.Iterator[dict[str, Host]]:
-    """Booted hosts with the account, and with the module's code laid out for the driver."""
+    """Booted hosts with the account, and with the module's code laid out for the driver.
+
+    New ones for each module, because the scenario boots its own under the same names.
+    """
     try:
         for verb in ("create", "prepare"):
             assert molecule(verb).returncode == 0
