@@ -206,7 +206,8 @@ def test_planted_content(host: Host, plant: str) -> None:
 @pytest.mark.parametrize("plant", ["chown", "hard link", "held open", "writable", "temporary name"])
 def test_a_unit_in_the_account_s_hand(host: Host, plant: str) -> None:
     """A host that was set up with a unit of the account's, who kept a way to it."""
-    kept = f"{host.home}/kept"
+    # On the filesystem of the unit, which the home in memory is not.
+    kept = "/var/tmp/kept"
     holder = None
     with unharmed(host):
         if plant == "writable":
