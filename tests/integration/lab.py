@@ -15,6 +15,18 @@ import ansible
 DRIVER = Path(__file__).parent / "driver.py"
 LAID_OUT = "/opt/driver"
 UNIT = "/etc/systemd/system/patroni.service"
+# Patroni itself, kept alive and harmless: its etcd never answers.
+CONFIGURATION = """
+scope: test
+name: test
+etcd3: {hosts: "127.0.0.1:9"}
+restapi: {listen: "127.0.0.1:8008", connect_address: "127.0.0.1:8008"}
+postgresql:
+  listen: 127.0.0.1:5432
+  connect_address: 127.0.0.1:5432
+  data_dir: /tmp/no-data
+  authentication: {superuser: {username: x, password: x}, replication: {username: x, password: x}}
+"""
 Result = dict[str, t.Any]
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from lab import UNIT, Host, actions
+from lab import CONFIGURATION, UNIT, Host, actions
 
 pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("hosts")]
 
@@ -24,18 +24,6 @@ POLL = """
 while [ ! -e {stop} ]; do
   "$@" > /dev/null 2>> {log}.err && echo ok >> {log} || echo failed >> {log}
 done
-"""
-# Patroni itself, kept alive and harmless: its etcd never answers.
-CONFIGURATION = """
-scope: test
-name: test
-etcd3: {hosts: "127.0.0.1:9"}
-restapi: {listen: "127.0.0.1:8008", connect_address: "127.0.0.1:8008"}
-postgresql:
-  listen: 127.0.0.1:5432
-  connect_address: 127.0.0.1:5432
-  data_dir: /tmp/no-data
-  authentication: {superuser: {username: x, password: x}, replication: {username: x, password: x}}
 """
 
 

@@ -19,9 +19,6 @@ from lab import Host, actions
 
 MAKE_BUNDLE = CHECKOUT / "scripts" / "make_bundle.py"
 OLD, NEW = "4.0.11", DOCUMENTED_VERSION
-CONNECT = "import socket; socket.create_connection(({name!r}, 443), timeout=5)"
-# A name and an address of the world outside.
-OUTSIDE = ("pypi.org", "1.1.1.1")
 
 
 @contextmanager
@@ -31,8 +28,6 @@ def cut_off(host: Host) -> t.Iterator[None]:
     try:
         interfaces = re.findall(r"^ *(\S+):", host.run("cat", "/proc/net/dev").stdout, flags=re.MULTILINE)
         assert interfaces == ["lo"]
-        for name in OUTSIDE:
-            assert host.run("python3", "-c", CONNECT.format(name=name), check=False).returncode != 0
         yield
     finally:
         subprocess.run(["docker", "network", "connect", "bridge", host.container], check=True)

@@ -16,7 +16,7 @@ import typing as t
 from contextlib import contextmanager
 
 import pytest
-from lab import LAID_OUT, UNIT, Host, Result, driver, read_result
+from lab import CONFIGURATION, LAID_OUT, UNIT, Host, Result, driver, read_result
 
 pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("hosts")]
 
@@ -32,18 +32,6 @@ find /etc /root /opt /srv /usr/local /usr/lib/systemd /home \
   \\( -type d -printf '%p %u:%g %m %y\\n' -o -printf '%p %u:%g %m %y %l %T@\\n' \\) | sort
 sha256sum /etc/shadow
 find $(getent passwd postgres | cut -d : -f 6) -user root
-"""
-# Patroni itself, kept alive and harmless: its etcd never answers.
-CONFIGURATION = """
-scope: test
-name: test
-etcd3: {hosts: "127.0.0.1:9"}
-restapi: {listen: "127.0.0.1:8008", connect_address: "127.0.0.1:8008"}
-postgresql:
-  listen: 127.0.0.1:5432
-  connect_address: 127.0.0.1:5432
-  data_dir: /tmp/no-data
-  authentication: {superuser: {username: x, password: x}, replication: {username: x, password: x}}
 """
 
 
