@@ -248,11 +248,7 @@ class Applier:
                 ) from error
             if not offered:
                 raise
-            raise CommandError(
-                f"the package index offers no {step.requirement} for this Python; "
-                f"the newest that it offers are {', '.join(offered[-8:])}",
-                error.completed,
-            ) from error
+            raise CommandError(_commands.not_offered(step.requirement, offered), error.completed) from error
 
     def _examine_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
         """Add to a failure what pip said, which goes away with the generation, and clear the way for another try."""

@@ -119,8 +119,8 @@ def pip_install(pip: str, requirement: str, *, again: bool = False) -> list[str]
     return [pip, "install", *(["--ignore-installed"] if again else []), requirement]
 
 
-def pip_index_versions(environment: str) -> list[str]:
-    return [f"{environment}/bin/python", "-m", "pip", "index", "versions", "patroni"]
+def pip_index_versions(environment: str, *, pre: bool = False) -> list[str]:
+    return [f"{environment}/bin/python", "-m", "pip", "index", "versions", *(["--pre"] if pre else []), "patroni"]
 
 
 def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
@@ -138,14 +138,25 @@ def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str
     Args:
         netrc: the path of a file with what netrc_text() gives.
     """
+    return _pip_environment(sources, _without_credentials, {"NETRC": netrc})
+
+
+def pip_query_environment(sources: Sources) -> dict[str, str]:
+    """Tell a pip that only asks where packages come from.
+
+    It builds nothing, so that the credentials stay in the variables, which the account and root alone can read.
+    """
+    return _pip_environment(sources, str, {})
+
+
+def _pip_environment(
+    sources: Sources, shown: t.Callable[[str], str], more: t.Mapping[str, str | None]
+) -> dict[str, str]:
     # pip splits the list at white space.
-    links = " ".join(
-        _without_credentials(link).replace(" ", "%20") if ":" in link else _file_url(link)
-        for link in sources.find_links
-    )
+    links = " ".join(shown(link).replace(" ", "%20") if ":" in link else _file_url(link) for link in sources.find_links)
     chosen = {
-        "NETRC": netrc,
-        "PIP_INDEX_URL": _without_credentials(sources.index_url) if sources.index_url else None,
+        **more,
+        "PIP_INDEX_URL": shown(sources.index_url) if sources.index_url else None,
         "PIP_FIND_LINKS": links,
         "PIP_NO_INDEX": "1" if sources.no_index else None,
         "PIP_CONSTRAINT": _file_url(sources.constraints) if sources.constraints else None,
@@ -209,10 +220,10 @@ def parse_properties(text: str) -> dict[str, str]:
     return {name: value for name, _sign, value in (line.partition("=") for line in text.splitlines())}
 
 
-def parse_newest(text: str) -> str | None:
-    """Read the first version that C(pip index versions patroni) lists; it lists the newest first."""
-    matched = re.search(r"Available versions:\s*([^\s,]+)", text)
-    return matched.group(1) if matched else None
+def parse_versions(text: str) -> tuple[str, ...]:
+    """Read what C(pip index versions patroni) lists, which is the newest first."""
+    matched = re.search(r"Available versions:(.*)", text)
+    return tuple(matched.group(1).replace(",", " ").split()) if matched else ()
 
 
 def parse_pins(text: str) -> dict[str, str]:
@@ -252,6 +263,16 @@ def parse_offered(text: str) -> tuple[str, ...]:
     matched = re.findall(r"requirement patroni\b.* \(from versions: ([^)]*)\)", text)
     names = matched[-1].split(", ") if matched else []
     return tuple(name for name in names if name != "none")
+
+
+def not_offered(requirement: str, offered: t.Sequence[str]) -> str:
+    """Say that an index lacks what is wanted.
+
+    Args:
+        offered: the versions that it has, the newest last.
+    """
+    newest = ", ".join(offered[-8:])
+    return f"the package index offers no {requirement} for this Python; the newest that it offers are {newest}"
 
 
 def is_locked(output: str) -> bool:

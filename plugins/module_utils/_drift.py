@@ -34,7 +34,7 @@ def _normalized(version: str) -> tuple[str, str]:
     return re.sub(r"(\.0+)+$", "", matched.group(1)), re.sub(r"[-_.]", "", matched.group(2))
 
 
-def _meets(version: str, wanted: str) -> bool:
+def meets(version: str, wanted: str) -> bool:
     """Whether pip takes a version for the wanted one, which it does where only a local part comes on top (PEP 440)."""
     return same_version(version if "+" in wanted else version.partition("+")[0], wanted)
 
@@ -53,7 +53,7 @@ def environment_drift(
     if environment.problem:
         return environment.problem
     version = environment.version or ""
-    if desired.version and not _meets(version, desired.version):
+    if desired.version and not meets(version, desired.version):
         return f"its version is {version}"
     if newest and not same_version(newest, version):
         return f"its version is {version} and the newest is {newest}"
@@ -63,7 +63,7 @@ def environment_drift(
         return f"its interpreter is {environment.python}"
     for name, pinned in desired.sources.pins.items():
         found = environment.versions.get(name)
-        if found and not _meets(found, pinned):
+        if found and not meets(found, pinned):
             return f"its {name} is {found} and the constraints ask for {pinned}"
     return None
 

@@ -15,6 +15,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils import _commands
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
     environment_drift,
+    meets,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
     read_environment,
@@ -24,6 +25,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._errors import Com
 from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, look, read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     SWITCH,
+    Completed,
     Environment,
     Observed,
     PathState,
@@ -316,22 +318,43 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
 
 
 def _newest(desired: Desired, host: Host, environment: Environment) -> str | None:
-    """Ask the index for the newest Patroni that it offers this Python; pip itself asks, so all its settings hold.
+    """Ask the index for the newest Patroni that it offers this Python.
 
     Raises:
         CommandError: the index gives no answer.
     """
     if environment.problem:
         return None
-    completed = host.run(
-        _commands.pip_index_versions(environment.path),
-        account=desired.account,
-        # It builds nothing, so that the credential stays in the variable.
-        environment={
-            **_commands.pip_environment(desired.sources),
-            **({"PIP_INDEX_URL": desired.sources.index_url} if desired.sources.index_url else {}),
-        },
-    )
+    completed = _ask_index(desired, host, _commands.pip_index_versions(environment.path))
+    return next(iter(_commands.parse_versions(completed.stdout)), None)
+
+
+def expect_offer(desired: Desired, observed: Observed, host: Host) -> None:
+    """See that the index offers the version that is desired and not there yet: check mode is to fail as the run would.
+
+    Where there is no whole environment there is no pip to ask with, and nothing is said.
+
+    Raises:
+        CommandError: the index has no such version, or gives no answer.
+    """
+    environment = observed.environment
+    if not desired.version or environment is None or environment.problem:
+        return
+    if meets(environment.version or "", desired.version):
+        return
+    completed = _ask_index(desired, host, _commands.pip_index_versions(environment.path, pre=True))
+    offered = _commands.parse_versions(completed.stdout)
+    if not any(meets(version, desired.version) for version in offered):
+        missing = _commands.not_offered(f"patroni=={desired.version}", offered[::-1])
+        raise CommandError(f"version: {missing}", completed)
+
+
+def _ask_index(desired: Desired, host: Host, argv: list[str]) -> Completed:
+    """Let pip itself ask, so that all its settings hold."""
+    completed = host.run(argv, account=desired.account, environment=_commands.pip_query_environment(desired.sources))
     if completed.rc != 0:
-        raise CommandError("the package index does not say which Patroni is the newest", completed)
-    return _commands.parse_newest(completed.stdout)
+        raise CommandError(
+            f"the package index does not say which Patroni it offers: {_commands.parse_cause(completed.output)}",
+            completed,
+        )
+    return completed

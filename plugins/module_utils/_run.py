@@ -12,7 +12,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils import _report
 from ansible_collections.pgedge.platform.plugins.module_utils._apply import Applier
 from ansible_collections.pgedge.platform.plugins.module_utils._params import desire, patience
 from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan
-from ansible_collections.pgedge.platform.plugins.module_utils._probe import probe
+from ansible_collections.pgedge.platform.plugins.module_utils._probe import expect_offer, probe
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
@@ -30,6 +30,8 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
     desired = desire(params, host, check_mode=check_mode)
     before = probe(desired, host)
     steps = plan(desired, before)
+    if check_mode:
+        expect_offer(desired, before, host)
     pipx = _pipx(before)
     after = None if check_mode else before
     if steps and not check_mode:

@@ -24,7 +24,8 @@ attributes:
   check_mode:
     support: full
     description: Shows the same steps that a real run then carries out. Works on a host whose account is still to be
-      created by an earlier role of the same play; a warning says what is assumed about it.
+      created by an earlier role of the same play; a warning says what is assumed about it. Where a Patroni of another
+      version than O(version) is there, the index is asked whether it offers that version.
   diff_mode:
     support: full
     description: Shows the text of the unit, the version and the extras of the environment, and owners and modes.

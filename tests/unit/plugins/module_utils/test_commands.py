@@ -217,15 +217,15 @@ Available versions: 4.1.5, 4.1.4, 4.1.3, 4.1.2, 4.1.1, 4.1.0, 4.0.11, 4.0.10
 
 
 @pytest.mark.parametrize(
-    ("text", "newest"),
+    ("text", "versions"),
     [
-        pytest.param(PIP_INDEX, "4.1.5", id="several"),
+        pytest.param(PIP_INDEX, "4.1.5 4.1.4 4.1.3 4.1.2 4.1.1 4.1.0 4.0.11 4.0.10", id="several"),
         pytest.param("patroni (4.1.5)\nAvailable versions: 4.1.5\n", "4.1.5", id="one"),
-        pytest.param("", None, id="none"),
+        pytest.param("", "", id="none"),
     ],
 )
-def test_parse_newest(text, newest):
-    assert _commands.parse_newest(text) == newest
+def test_parse_versions(text, versions):
+    assert " ".join(_commands.parse_versions(text)) == versions
 
 
 PIPX_WRONG_VERSION = """\

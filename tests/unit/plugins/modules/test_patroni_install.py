@@ -1061,14 +1061,14 @@ def test_upgrade_that_breaks_leaves_the_old_one(installed):
     assert_installed(installed)
 
 
+def asks_index(machine, *more, **answer):
+    pip = [f"{machine.built(1)}/bin/python", "-m", "pip", "index", "versions"]
+    return Call([*pip, *more, "patroni"], variables=PIP, as_account=True, **answer)
+
+
 @pytest.mark.parametrize("newest", ["4.1.6", "4.1.5"])
 def test_latest(installed, newest):
-    index = Call(
-        [f"{installed.built(1)}/bin/python", "-m", "pip", "index", "versions", "patroni"],
-        out=f"patroni ({newest})\nAvailable versions: {newest}, 4.0.5\n",
-        variables=PIP,
-        as_account=True,
-    )
+    index = asks_index(installed, out=f"patroni ({newest})\nAvailable versions: {newest}, 4.0.5\n")
     calls = upgrade(installed, "4.1.6") if newest == "4.1.6" else [shown(installed)]
     calls.insert(1, index)
 
@@ -1078,18 +1078,34 @@ def test_latest(installed, newest):
 
 
 def test_latest_when_the_index_gives_no_answer(installed):
-    index = Call(
-        [f"{installed.built(1)}/bin/python", "-m", "pip", "index", "versions", "patroni"],
-        rc=1,
-        err="ERROR: No matching distribution found for patroni\n",
-        variables=PIP,
-        as_account=True,
-    )
+    index = asks_index(installed, rc=1, err="ERROR: No matching distribution found for patroni\n")
 
     result = installed.run(shown(installed), index, fails=True, state="latest")
 
-    assert result["msg"] == "the package index does not say which Patroni is the newest"
+    assert result["msg"] == (
+        "the package index does not say which Patroni it offers: ERROR: No matching distribution found for patroni"
+    )
     assert result["rc"] == 1
+
+
+def test_check_mode_asks_the_index_for_the_version(installed):
+    index = asks_index(installed, "--pre", out="patroni (4.1.6)\nAvailable versions: 4.1.6, 4.0.5\n")
+
+    looks = [*upgrade(installed, "4.1.6")[:2], index]
+
+    planned = installed.run(*looks, check=True, version="4.1.6")
+    missing = installed.run(*looks, fails=True, check=True, version="4.1.7")
+
+    assert (planned["changed"], planned["version"]) == (True, "4.1.6")
+    assert missing["msg"] == (
+        "version: the package index offers no patroni==4.1.7 for this Python; "
+        "the newest that it offers are 4.0.5, 4.1.6"
+    )
+    assert missing["steps"] == []
+
+
+def test_check_mode_asks_no_index_for_what_is_there(installed):
+    assert installed.run(shown(installed), check=True, version="4.1.5")["changed"] is False
 
 
 def test_half_made_environment_of_pipx_is_repaired(machine):
