@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts test-sources test-faults clean
+.PHONY: help demo build test lint docs-check unit rootless hosts test-faults clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,7 +33,7 @@ demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarball below ./.build
 
 test: lint docs-check ## Lint, documentation, unit, rootless, and hosts where Docker answers
-	pytest -rs -m "not slow"
+	pytest -rs
 
 lint: .venv/dev.stamp build collections/ansible_collections/pgedge/platform ## Check style and types
 	shellcheck .ci/run demo/run tests/images/build
@@ -56,10 +56,7 @@ rootless: .venv/dev.stamp ## Install for real on this machine, without root
 	pytest -rs tests/integration/test_rootless.py
 
 hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
-	pytest -rs -m "hosts and not slow"
-
-test-sources: .venv/dev.stamp ## Install without a network and from a private index, on real hosts
-	PGEDGE_REQUIRE_ENGINE=1 pytest -rs -m slow
+	pytest -rs -m hosts
 
 test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
 	PGEDGE_FAULTS=full PGEDGE_REQUIRE_ENGINE=1 pytest -rs tests/integration/test_lifecycle.py tests/integration/test_faults.py

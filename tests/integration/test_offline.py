@@ -75,7 +75,6 @@ def older_dependency(constraints: str, folder: Path) -> tuple[str, Path]:
     return pinned, wheel
 
 
-@pytest.mark.slow
 @pytest.mark.hosts
 def test_the_documented_way_and_the_life_after_it(
     bare: Host, bundles: dict[str, Path], collections: Path, tmp_path: Path

@@ -29,7 +29,7 @@ import trustme
 from bundles import BIN, DOCUMENTED_VERSION, documented, make_bundle, play
 from lab import LAID_OUT, Host, Result, actions
 
-pytestmark = [pytest.mark.hosts, pytest.mark.slow]
+pytestmark = pytest.mark.hosts
 
 VERSION = DOCUMENTED_VERSION
 NAME = "deploy"
@@ -239,6 +239,9 @@ def test_the_module(debian: Host, index: Index) -> None:
         said.append(said_by(result))
         assert result.get("failed") is None, result
         assert host.install(**options)["changed"] is False
+        newest = host.install(state="latest", **options)
+        said.append(said_by(newest))
+    assert (newest["changed"], newest["version"]) == (False, VERSION)
     assert (host.works(), host.version()) == (True, VERSION)
     assert {"patroni", "pip", "psycopg2-binary", "python-etcd", "setuptools"} <= projects(index.asked[asked:])
 
@@ -255,8 +258,8 @@ def test_refusals(debian: Host, index: Index) -> None:
         version = host.install(index_url=index.url("/simple/"), version="4.0.99", retries=0, environment=ENVIRONMENT)
         password = host.install(index_url=index.url("/simple/", other), retries=0, environment=ENVIRONMENT)
         said += [said_by(version), said_by(password)]
-    assert VERSION in version["msg"]
-    assert "No matching distribution" in password["msg"]
+    assert f"the newest that it offers are {VERSION}" in version["msg"]
+    assert "index_url, find_links and their credentials are right" in password["msg"]
     for result in (version, password):
         assert result["failed"]
         assert "build_environment" not in actions(result)
@@ -270,9 +273,14 @@ def test_find_links(debian: Host, index: Index) -> None:
     with watched(host, index) as said:
         options = {"find_links": [index.url("/packages/")], "no_index": True, "retries": 0}
         result = host.install(environment=ENVIRONMENT, **options)
-        said.append(said_by(result))
+        # Another way to ask: nothing is built.
+        newest = host.install(environment=ENVIRONMENT, state="latest", **options)
+        other = host.install(environment=ENVIRONMENT, check_mode=True, version="4.0.99", **options)
+        said += map(said_by, (result, newest, other))
     assert result.get("failed") is None, result
     assert host.works()
+    assert (newest.get("failed"), newest["changed"], newest["version"]) == (None, False, VERSION), newest
+    assert f"the newest that it offers are {VERSION}" in other["msg"]
 
 
 def test_uv_is_passed_over(debian: Host, index: Index) -> None:
