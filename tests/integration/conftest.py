@@ -76,18 +76,19 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def molecule(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Molecule:
     """Run molecule with folders of its own."""
     top = tmp_path_factory.mktemp("molecule")
-    environment = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections),
-        "ANSIBLE_HOME": str(top / "ansible"),
-        "MOLECULE_EPHEMERAL_DIRECTORY": str(top / "ephemeral"),
-        "NO_COLOR": "1",
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-    }
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(verb: str, *arguments: str, scenario: str = "default", **more: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            "ANSIBLE_HOME": str(top / "ansible"),
+            "MOLECULE_EPHEMERAL_DIRECTORY": str(top / scenario),
+            "NO_COLOR": "1",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            **more,
+        }
         done = subprocess.run(
-            [BIN / "molecule", *arguments],
+            [BIN / "molecule", verb, "--scenario-name", scenario, *arguments],
             cwd=CHECKOUT,
             env=environment,
             stdout=subprocess.PIPE,

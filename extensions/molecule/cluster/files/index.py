@@ -1,0 +1,49 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Serves a folder of wheels as a package index, and dies when a certain address asks it for a wheel.
+
+Usage: index.py FOLDER PORT ADDRESS
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+
+def project(wheel):
+    return re.sub(r"[-_.]+", "-", wheel.split("-")[0]).lower()
+
+
+class Index(SimpleHTTPRequestHandler):
+    fatal_address = None
+
+    def do_GET(self):
+        matched = re.fullmatch(r"/simple/([^/]+)/", self.path)
+        if matched:
+            self.send_links(name for name in os.listdir(self.directory) if project(name) == matched.group(1))
+        elif self.client_address[0] == self.fatal_address:
+            os._exit(0)
+        else:
+            super().do_GET()
+
+    def send_links(self, wheels):
+        page = "".join(f'<a href="/{name}">{name}</a>\n' for name in sorted(wheels)).encode()
+        self.send_response(200 if page else 404)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+
+def main(folder, port, address):
+    Index.fatal_address = address
+    os.chdir(folder)
+    ThreadingHTTPServer(("", int(port)), Index).serve_forever()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

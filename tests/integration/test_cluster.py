@@ -1,0 +1,36 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real cluster of three hosts with etcd and Postgres: deployed, upgraded while a client writes, and failed over."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.hosts
+
+MEASURED = 4
+
+
+def test_cluster(
+    images: None,
+    molecule: t.Callable[..., subprocess.CompletedProcess[str]],
+    figures: t.Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    try:
+        tested = molecule("test", "--destroy=always", scenario="cluster", PGEDGE_FIGURES=str(tmp_path))
+    finally:
+        # Interrupted, molecule may not have come to it.
+        molecule("destroy", scenario="cluster")
+
+    measured = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tmp_path.iterdir())]
+    for row in measured:
+        figures("cluster: writes of a client", **row)
+    assert tested.returncode == 0
+    assert len(measured) == MEASURED
