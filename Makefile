@@ -10,8 +10,9 @@ ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
 TARBALL := .build/pgedge-platform-$(shell sed -n 's/^version: //p' galaxy.yml).tar.gz
 INSTALLED := .build/collections/ansible_collections/pgedge/platform
+CHECKED := collections/ansible_collections/pgedge/platform
 # Folders too, so that a file that is gone counts as a change.
-SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE $(shell find docs meta plugins roles scripts -not -path '*__pycache__*')
+SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE SECURITY.md $(shell find changelogs/*.yaml docs meta plugins roles scripts -not -path '*__pycache__*')
 
 export PATH := $(BIN):$(PATH)
 # Ansible and pip keep their files in the checkout, not in the caller's home.
@@ -22,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts test-faults clean
+.PHONY: help demo build test lint docs-check unit rootless hosts test-faults release-notes clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,21 +36,27 @@ build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarbal
 test: lint docs-check ## Lint, documentation, unit, rootless, and hosts where Docker answers
 	pytest -rs
 
-lint: .venv/dev.stamp build collections/ansible_collections/pgedge/platform ## Check style and types
+lint: .venv/dev.stamp build $(CHECKED) ## Check style and types
 	shellcheck .ci/run demo/run tests/images/build
 	ruff check
 	ruff format --check
 	mypy
 	yamllint --strict .
+	reuse lint --lines
 	ansible-lint
 
-docs-check: .venv/dev.stamp build ## Check that the documentation renders
+docs-check: .venv/dev.stamp build $(CHECKED) ## Check that the documentation renders and is current
 	ansible-doc --type module pgedge.platform.patroni_install >/dev/null
 	ansible-doc --type role pgedge.platform.install_patroni >/dev/null
 	@# It logs to the home of whoever calls it.
 	HOME=$(ROOT)/.build antsibull-docs lint-collection-docs --plugin-docs $(INSTALLED)
+	cd $(CHECKED) && antsibull-changelog lint && antsibull-changelog generate --output $(ROOT)/.build/CHANGELOG.md
+	diff -u CHANGELOG.md .build/CHANGELOG.md
 
-unit: .venv/dev.stamp collections/ansible_collections/pgedge/platform ## Run the unit tests
+release-notes: .venv/dev.stamp $(CHECKED) ## Take the changelog's fragments up for a release
+	cd $(CHECKED) && antsibull-changelog release
+
+unit: .venv/dev.stamp $(CHECKED) ## Run the unit tests
 	pytest -rs tests/unit
 
 rootless: .venv/dev.stamp ## Install for real on this machine, without root
@@ -82,6 +89,6 @@ $(INSTALLED)/MANIFEST.json: $(TARBALL)
 	@touch $@
 
 # Tests import the checkout under its collection name, whatever its folder is called.
-collections/ansible_collections/pgedge/platform:
+$(CHECKED):
 	mkdir -p $(@D)
 	ln -s ../../.. $@
