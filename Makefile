@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts test-faults release-notes clean
+.PHONY: help demo build test lint docs-check unit rootless hosts test-faults changelog clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,7 +53,7 @@ docs-check: .venv/dev.stamp build $(CHECKED) ## Check that the documentation ren
 	cd $(CHECKED) && antsibull-changelog lint && antsibull-changelog generate --output $(ROOT)/.build/CHANGELOG.md
 	diff -u CHANGELOG.md .build/CHANGELOG.md
 
-release-notes: .venv/dev.stamp $(CHECKED) ## Take the changelog's fragments up for a release
+changelog: .venv/dev.stamp $(CHECKED) ## Take the changelog's fragments up for a release
 	cd $(CHECKED) && antsibull-changelog release
 
 unit: .venv/dev.stamp $(CHECKED) ## Run the unit tests
