@@ -10,6 +10,7 @@ ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
 TARBALL := .build/pgedge-platform-$(shell sed -n 's/^version: //p' galaxy.yml).tar.gz
 INSTALLED := .build/collections/ansible_collections/pgedge/platform
+SITE := sphinx-build --fail-on-warning --keep-going --quiet -b html -c docs/_site docs .build/site
 CHECKED := collections/ansible_collections/pgedge/platform
 # Folders too, so that a file that is gone counts as a change.
 SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE SECURITY.md $(shell find changelogs/*.yaml docs meta plugins roles scripts -not -path '*__pycache__*')
@@ -23,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts test-faults changelog clean
+.PHONY: help demo build test lint docs-check unit rootless hosts test-faults site reference picture changelog clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,6 +53,17 @@ docs-check: .venv/dev.stamp build $(CHECKED) ## Check that the documentation ren
 	HOME=$(ROOT)/.build antsibull-docs lint-collection-docs --plugin-docs $(INSTALLED)
 	cd $(CHECKED) && antsibull-changelog lint && antsibull-changelog generate --output $(ROOT)/.build/CHANGELOG.md
 	diff -u CHANGELOG.md .build/CHANGELOG.md
+	python docs/_site/make_reference.py --check
+	$(SITE)
+
+site: .venv/dev.stamp ## Build the documentation's site below ./.build/site
+	$(SITE)
+
+reference: .venv/dev.stamp build ## Write docs/reference from the documentation in the code
+	python docs/_site/make_reference.py
+
+picture: ## Draw docs/images with dot, of Debian's package graphviz
+	dot -Tsvg docs/images/overview.dot -o docs/images/overview.svg
 
 changelog: .venv/dev.stamp $(CHECKED) ## Take the changelog's fragments up for a release
 	cd $(CHECKED) && antsibull-changelog release
