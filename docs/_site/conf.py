@@ -13,13 +13,13 @@ import yaml
 
 project = "pgedge.platform"
 author = "pgEdge and contributors"
-copyright = f"2026 {author}"  # noqa: A001 - Sphinx wants this name
+copyright = f"2026 {author}"
 release = str(yaml.safe_load((Path(__file__).parents[2] / "galaxy.yml").read_text("utf-8"))["version"])
 
 extensions = ["myst_parser"]
 exclude_patterns = ["_site"]
 myst_heading_anchors = 3
-# Links within the reference lead to anchors written as HTML, which MyST does not know; tests/unit/docs checks all links.
+# The reference links to anchors written as HTML, which MyST does not know. tests/unit/docs checks all links.
 suppress_warnings = ["myst.xref_missing"]
 
 html_theme = "alabaster"
