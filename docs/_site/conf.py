@@ -23,7 +23,11 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.xref_missing"]
 
 html_theme = "alabaster"
-html_theme_options = {"description": "Highly available Postgres on your own hosts", "page_width": "75em"}
+html_theme_options = {
+    "description": "Highly available Postgres on your own hosts",
+    "page_width": "80em",
+    "body_max_width": "none",
+}
 html_show_sourcelink = False
 
 
