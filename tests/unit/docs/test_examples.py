@@ -213,7 +213,7 @@ def test_ansible_takes_them_for_playbooks(tmp_path):
         "ANSIBLE_HOME": str(tmp_path / "ansible"),
         "ANSIBLE_ROLES_PATH": str(CHECKOUT / "extensions/molecule/default/roles"),
     }
-    command = [sys.executable, "-m", "ansible", "playbook", "--syntax-check", "-i", "localhost,"]
+    command = [sys.executable, "-m", "ansible.cli.playbook", "--syntax-check", "-i", "localhost,"]
     files = sorted(str(path) for path in tmp_path.glob("*.yml"))
 
     done = subprocess.run([*command, *files], env=environment, capture_output=True, text=True, check=False)
