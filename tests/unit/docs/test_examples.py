@@ -206,6 +206,7 @@ def test_ansible_takes_them_for_playbooks(tmp_path):
         indent = "    " if above else ""
         text = above + "".join(f"{indent}{line}\n" for line in block.text.splitlines())
         (tmp_path / f"{number}.yml").write_text(text, "utf-8")
+    (tmp_path / "hosts").write_text("[pgedge]\npg1.example.com\n", "utf-8")
     collections = os.path.abspath(patroni_install.__file__).partition(f"{os.sep}ansible_collections{os.sep}")[0]
     environment = {
         **os.environ,
@@ -213,7 +214,7 @@ def test_ansible_takes_them_for_playbooks(tmp_path):
         "ANSIBLE_HOME": str(tmp_path / "ansible"),
         "ANSIBLE_ROLES_PATH": str(CHECKOUT / "extensions/molecule/default/roles"),
     }
-    command = [sys.executable, "-m", "ansible.cli.playbook", "--syntax-check", "-i", "localhost,"]
+    command = [sys.executable, "-m", "ansible.cli.playbook", "--syntax-check", "-i", str(tmp_path / "hosts")]
     files = sorted(str(path) for path in tmp_path.glob("*.yml"))
 
     done = subprocess.run([*command, *files], env=environment, capture_output=True, text=True, check=False)
