@@ -23,20 +23,20 @@ from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, PAGES, Block, blocks
 
 TRIED = "tests/integration/test_documentation.py"
-# The tests that read a block from its page and run it: by page and heading, so that what runs is what is written.
+# The tests that read the one block of a language below a heading of a page and run it: what runs is what is written.
 READ = {
-    ("docs/install.md", "Put the collection on the controller"): TRIED,
-    ("docs/install.md", "Name the hosts"): TRIED,
-    ("docs/install.md", "Write a playbook"): TRIED,
-    ("docs/install.md", "Look first"): TRIED,
-    ("docs/install.md", "Do it"): TRIED,
-    ("docs/install.md", "Choose"): TRIED,
-    ("docs/install.md", "Call the module alone"): TRIED,
-    ("docs/lifecycle.md", "When to restart"): TRIED,
-    ("docs/offline.md", "On a machine with internet"): "tests/integration/bundles.py",
-    ("docs/offline.md", "On the hosts"): "tests/integration/test_offline.py",
-    ("docs/offline.md", "A private index"): "tests/integration/test_private_index.py",
-    ("docs/troubleshooting.md", "Troubleshooting"): TRIED,
+    ("docs/install.md", "Put the collection on the controller", "console"): TRIED,
+    ("docs/install.md", "Name the hosts", "yaml"): TRIED,
+    ("docs/install.md", "Write a playbook", "yaml"): TRIED,
+    ("docs/install.md", "Look first", "console"): TRIED,
+    ("docs/install.md", "Do it", "console"): TRIED,
+    ("docs/install.md", "Choose", "yaml"): TRIED,
+    ("docs/install.md", "Call the module alone", "yaml"): TRIED,
+    ("docs/lifecycle.md", "When to restart", "yaml"): TRIED,
+    ("docs/offline.md", "On a machine with internet", "console"): "tests/integration/bundles.py",
+    ("docs/offline.md", "On the hosts", "yaml"): "tests/integration/test_offline.py",
+    ("docs/offline.md", "A private index", "yaml"): "tests/integration/test_private_index.py",
+    ("docs/troubleshooting.md", "Troubleshooting", "console"): TRIED,
 }
 # Playbooks that are a file of the scenario, but for `become`.
 TAKEN = {("roles/install_patroni/README.md", "install_patroni"): "extensions/molecule/default/documented/basic_usage"}
@@ -77,8 +77,8 @@ def name(block: Block) -> str:
     return f"{block.page}: {block.heading}"
 
 
-RUN_TEXTS = {block.text for block in BLOCKS if place(block) in READ}
-RUN_COMMANDS = {command for block in CONSOLE if place(block) in READ for command in block.commands}
+RUN = [block for block in BLOCKS if (*place(block), block.language) in READ]
+RUN_COMMANDS = {command for block in RUN for command in block.commands}
 
 
 def test_the_examples_are_found():
@@ -100,7 +100,7 @@ def test_commands_are_tied_to_a_test(block):
 
 @pytest.mark.parametrize("block", YAML, ids=name)
 def test_playbooks_are_tied_to_a_test(block):
-    tied = block.text in RUN_TEXTS or place(block) in {*TAKEN, *FRAGMENTS, *REFERENCE}
+    tied = block.text in {run.text for run in RUN} or place(block) in {*TAKEN, *FRAGMENTS, *REFERENCE}
     assert tied, f"{name(block)}: no test is known to run it"
 
 
@@ -109,7 +109,7 @@ def test_the_test_reads_the_page(where):
     tree = ast.parse((CHECKOUT / READ[where]).read_text("utf-8"))
     literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
 
-    assert [block for block in BLOCKS if place(block) == where]
+    assert len([block for block in RUN if (*place(block), block.language) == where]) == 1
     assert set(where) <= literals
 
 
