@@ -47,9 +47,9 @@ GIVEN = {
 }
 # `make` and pytest on a developer's machine: what they name has to be there.
 DEVELOPERS = re.compile(r"(PGEDGE_REQUIRE_ENGINE=1 )?(make( [a-z-]+)?|\.venv/bin/pytest .*)")
-# What no test here can run, with the words by which the page says so.
+# What no test here can run, by its beginning, with the page and the words by which it says so.
 NOT_RUN = {
-    ("docs/security.md", "SELinux"): "None of this has been tested with a kernel that enforces SELinux",
+    "semanage fcontext ": ("docs/security.md", "None of this has been tested with a kernel that enforces SELinux"),
 }
 # Described, not run.
 FRAGMENTS = {("CONTRIBUTING.md", "Changelog")}
@@ -94,7 +94,12 @@ def test_there_is_no_other_kind_of_example():
 def test_commands_are_tied_to_a_test(block):
     assert block.commands
     for command in block.commands:
-        tied = command in RUN_COMMANDS or command in GIVEN or DEVELOPERS.fullmatch(command) or place(block) in NOT_RUN
+        tied = (
+            command in RUN_COMMANDS
+            or command in GIVEN
+            or DEVELOPERS.fullmatch(command)
+            or command.startswith(tuple(NOT_RUN))
+        )
         assert tied, f"{name(block)}: no test is known to run: {command}"
 
 
@@ -130,7 +135,7 @@ def test_the_command_is_given(command):
 
 
 def test_what_is_not_run_says_so():
-    for (page, _heading), words in NOT_RUN.items():
+    for page, words in NOT_RUN.values():
         assert words in (CHECKOUT / page).read_text("utf-8")
 
 
