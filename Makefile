@@ -10,8 +10,10 @@ ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
 TARBALL := .build/pgedge-platform-$(shell sed -n 's/^version: //p' galaxy.yml).tar.gz
 INSTALLED := .build/collections/ansible_collections/pgedge/platform
+SITE := sphinx-build --fail-on-warning --keep-going --quiet -b html -c docs/_site docs .build/site
+CHECKED := collections/ansible_collections/pgedge/platform
 # Folders too, so that a file that is gone counts as a change.
-SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE $(shell find docs meta playbooks plugins roles scripts -not -path '*__pycache__*')
+SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE SECURITY.md $(shell find changelogs/*.yaml docs meta playbooks plugins roles scripts -not -path '*__pycache__*')
 
 export PATH := $(BIN):$(PATH)
 # Ansible and pip keep their files in the checkout, not in the caller's home.
@@ -23,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts cluster test-faults clean
+.PHONY: help demo build test lint docs-check unit rootless hosts cluster test-faults site reference picture changelog clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,22 +38,39 @@ build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarbal
 test: lint docs-check ## Lint, documentation, unit, rootless, and hosts where Docker answers
 	pytest -rs
 
-lint: .venv/dev.stamp build collections/ansible_collections/pgedge/platform ## Check style and types
+lint: .venv/dev.stamp build $(CHECKED) ## Check style and types
 	shellcheck .ci/run demo/run tests/images/build
 	ruff check
 	ruff format --check
 	mypy
 	yamllint --strict .
+	reuse lint --lines
 	@# The roles that stand in for the platform's are the scenarios' own.
 	ANSIBLE_ROLES_PATH=extensions/molecule/cluster/stand_ins:extensions/molecule/shared/stand_ins ansible-lint
 
-docs-check: .venv/dev.stamp build ## Check that the documentation renders
+docs-check: .venv/dev.stamp build $(CHECKED) ## Check that the documentation renders and is current
 	ansible-doc --type module pgedge.platform.patroni_install >/dev/null
 	ansible-doc --type role pgedge.platform.install_patroni >/dev/null
 	@# It logs to the home of whoever calls it.
 	HOME=$(ROOT)/.build antsibull-docs lint-collection-docs --plugin-docs $(INSTALLED)
+	cd $(CHECKED) && antsibull-changelog lint && antsibull-changelog generate --output $(ROOT)/.build/CHANGELOG.md
+	diff -u CHANGELOG.md .build/CHANGELOG.md
+	python docs/_site/make_reference.py --check
+	$(SITE)
 
-unit: .venv/dev.stamp collections/ansible_collections/pgedge/platform ## Run the unit tests
+site: .venv/dev.stamp ## Build the documentation's site below ./.build/site
+	$(SITE)
+
+reference: .venv/dev.stamp build ## Write docs/reference from the documentation in the code
+	python docs/_site/make_reference.py
+
+picture: ## Draw docs/images with dot, of Debian's package graphviz
+	dot -Tsvg docs/images/overview.dot -o docs/images/overview.svg
+
+changelog: .venv/dev.stamp $(CHECKED) ## Take the changelog's fragments up for a release
+	cd $(CHECKED) && antsibull-changelog release
+
+unit: .venv/dev.stamp $(CHECKED) ## Run the unit tests
 	pytest -rs tests/unit
 
 rootless: .venv/dev.stamp ## Install for real on this machine, without root
@@ -89,6 +108,6 @@ $(INSTALLED)/MANIFEST.json: $(TARBALL)
 	@touch $@
 
 # Tests import the checkout under its collection name, whatever its folder is called.
-collections/ansible_collections/pgedge/platform:
+$(CHECKED):
 	mkdir -p $(@D)
 	ln -s ../../.. $@

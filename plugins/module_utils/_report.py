@@ -9,12 +9,15 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import public_path
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import environment_drift, public_path
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 
 Result = t.Dict[str, t.Any]
+_Owned = t.Union[model.PathState, model.WriteUnit, model.CreateDirectory, model.SetAttributes]
+
+_DIRECTORIES = "directories"
 
 
 def success(
@@ -41,7 +44,7 @@ def success(
         version, environment = None, None
     result: Result = {
         "changed": bool(steps),
-        "diff": [entry for step in steps for entry in _diff(step, desired, before, version)],
+        "diff": list(_merged(entry for step in steps for entry in _diff(step, desired, before, version))),
         "version": version,
         "previous_version": before.environment.version if before.environment else None,
         "bin_dir": desired.bin_dir,
@@ -55,7 +58,7 @@ def success(
     }
     if pipx is not None:
         result["pipx"] = {"path": pipx.path, "version": pipx.version}
-    result["msg"] = _message(desired, result, planned=after is None)
+    result["msg"] = _message(desired, before, result, planned=after is None)
     return result
 
 
@@ -102,19 +105,46 @@ def _renews(step: model.Step) -> bool:
     return isinstance(step, model.BuildEnvironment)
 
 
-def _message(desired: model.Desired, result: Result, *, planned: bool) -> str:
-    name = f"Patroni {result['version']}" if result["version"] else "Patroni"
+def _message(desired: model.Desired, before: model.Observed, result: Result, *, planned: bool) -> str:
+    """Say in one line what happened, or would; and what is left to do."""
     if desired.state == "absent":
         if not result["changed"]:
             return "nothing to do: Patroni is absent"
-        return "Patroni would be removed" if planned else "Patroni is removed"
+        return f"{_named(result['previous_version'])} {'would be' if planned else 'is'} removed"
+    patroni = _named(result["version"])
     if not result["changed"]:
-        return f"nothing to do: {name} in {result['venv']}"
-    installed = any(step["action"] in ("build_environment",) for step in result["steps"])
-    verb = "installed" if installed else "put right"
+        left = " but to restart the service" if result["restart_required"] else ""
+        return f"nothing to do{left}: {patroni} in {result['venv']}"
+    verb, told = _deed(desired, before, result)
+    left = ", the service is to be restarted" if result["restart_required"] else ""
+    return f"{patroni} {'would be' if planned else 'is'} {verb} in {result['venv']}{told}{left}"
+
+
+def _named(version: str | None) -> str:
+    return f"Patroni {version}" if version else "Patroni"
+
+
+def _deed(desired: model.Desired, before: model.Observed, result: Result) -> tuple[str, str]:
+    """Name what was done to Patroni, and what there is to tell of it."""
+    actions = dict.fromkeys(step["action"] for step in result["steps"])
     previous = result["previous_version"]
-    was = f" (was {previous})" if installed and previous and previous != result["version"] else ""
-    return f"{name} {'would be' if planned else 'is'} {verb} in {result['venv']}{was}"
+    if "build_environment" not in actions:
+        return "put right", f": {', '.join(actions)}"
+    if before.environment is None:
+        return "installed", ""
+    if previous and result["version"] and previous != result["version"]:
+        return "installed", f" (was {previous})"
+    return "installed anew", f": {_shortfall(desired, before, before.environment)}"
+
+
+def _shortfall(desired: model.Desired, before: model.Observed, environment: model.Environment) -> str:
+    """Say why an environment did not do; what nothing else explains is the interpreter.
+
+    The account names files and links as it likes, so that the text is made fit for a terminal.
+    """
+    drift = environment_drift(desired, environment, newest=before.newest)
+    text = drift or f"its interpreter is {environment.python}"
+    return text if text.isprintable() else repr(text)
 
 
 def _diff(
@@ -128,16 +158,20 @@ def _diff(
     elif isinstance(step, model.RemoveUnit):
         yield _entry(step.path, before.unit.text or "", "")
     elif isinstance(step, model.CreateDirectory):
-        yield _entry(step.path, "", _attributes(desired, step))
+        yield _entry(_DIRECTORIES, "", f"{step.path}  {_owned(desired, step)}\n")
     elif isinstance(step, model.SetAttributes):
         yield _entry(step.path, _attributes(desired, before.config_dir.state), _attributes(desired, step))
     elif isinstance(step, model.BuildEnvironment):
         new = _described(version or "the newest that the index offers", step.extras)
-        yield _entry(desired.environment, _environment(before.environment), new)
-    elif isinstance(step, (model.RemoveDirectory, model.RemoveEnvironment, model.RemoveExecutables)):
-        yield _entry(step.path, _lines(getattr(step, "names", ("present",))), "")
-    elif isinstance(step, (model.InstallPackages, model.InstallPipx)):
-        yield _entry(step.action, "", f"{step.target}\n")
+        yield _entry(desired.environment, _environment(desired, before, new), new)
+    elif isinstance(step, (model.RemoveDirectory, model.RemoveEnvironment)):
+        yield _entry(_DIRECTORIES, f"{step.path}\n", "")
+    elif isinstance(step, model.RemoveExecutables):
+        yield _entry(step.path, _lines(step.names), "")
+    elif isinstance(step, model.InstallPackages):
+        yield _entry("packages", "", _lines(step.names))
+    elif isinstance(step, model.InstallPipx):
+        yield _entry("packages of pip", "", f"{step.requirement}\n")
     elif isinstance(step, model.ExposeExecutables):
         offered = before.environment.executables if before.environment else ()
         links = (name for name in offered if name in before.executables)
@@ -152,23 +186,45 @@ def _entry(header: str, before: str, after: str) -> dict[str, str]:
     return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
-def _environment(environment: model.Environment | None) -> str:
+def _merged(entries: t.Iterable[dict[str, str]]) -> t.Iterator[dict[str, str]]:
+    """Tell of directories in a row under one header."""
+    last: dict[str, str] = {}
+    for entry in entries:
+        if last and entry["before_header"] == last["before_header"] == _DIRECTORIES:
+            last["before"] += entry["before"]
+            last["after"] += entry["after"]
+            continue
+        last = entry
+        yield last
+
+
+def _environment(desired: model.Desired, before: model.Observed, new: str) -> str:
+    """Describe the environment that was found, with what is wrong with it where the new one looks the same."""
+    environment = before.environment
     if environment is None:
         return ""
-    problem = f"problem: {environment.problem}\n" if environment.problem else ""
-    return _described(environment.version or "unknown", environment.extras) + problem
+    old = _described(environment.version or "unknown", environment.extras)
+    if not environment.problem and old != new:
+        return old
+    return f"{old}problem: {_shortfall(desired, before, environment)}\n"
 
 
 def _described(version: str, extras: t.Sequence[str]) -> str:
     return f"version: {version}\nextras: {', '.join(sorted(extras))}\n"
 
 
-def _attributes(
-    desired: model.Desired, state: model.PathState | model.WriteUnit | model.CreateDirectory | model.SetAttributes
-) -> str:
+def _attributes(desired: model.Desired, state: _Owned) -> str:
+    owner, group, mode = _names(desired, state)
+    return f"owner: {owner}\ngroup: {group}\nmode: {mode}\n"
+
+
+def _owned(desired: model.Desired, state: _Owned) -> str:
+    owner, group, mode = _names(desired, state)
+    return f"{owner}:{group} {mode}"
+
+
+def _names(desired: model.Desired, state: _Owned) -> tuple[str, str, str]:
     account = desired.account
     users = {0: "root", account.uid: account.name}
     groups = {0: "root", account.group_gid: account.group}
-    owner = users.get(state.uid, str(state.uid))
-    group = groups.get(state.gid, str(state.gid))
-    return f"owner: {owner}\ngroup: {group}\nmode: {state.mode:04o}\n"
+    return users.get(state.uid, str(state.uid)), groups.get(state.gid, str(state.gid)), f"{state.mode:04o}"

@@ -28,7 +28,8 @@ attributes:
       version than O(version) is there, the index is asked whether it offers that version.
   diff_mode:
     support: full
-    description: Shows the text of the unit, the version and the extras of the environment, and owners and modes.
+    description: Shows the text of the unit, the version and the extras of the environment, and why that did not do,
+      further the packages that are installed, and the directories that come or go, with their owners and modes.
   platform:
     platforms: posix
     support: full
@@ -171,6 +172,8 @@ notes:
     private certificate authority (E(PIP_CERT), E(REQUESTS_CA_BUNDLE)) and pip's settings (E(PIP_INDEX_URL)).
   - pipx is told to use pip, not uv, because uv heeds neither E(PIP_INDEX_URL) and its like nor pip's configuration.
 seealso:
+  - plugin: pgedge.platform.install_patroni
+    plugin_type: role
   - name: Patroni
     description: The documentation of Patroni.
     link: https://patroni.readthedocs.io/
@@ -232,7 +235,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: What happened, in one line.
+  description:
+    - What happened, in one line; in check mode what would.
+    - It also says why an environment that was there did not do, and when the service is to be restarted.
   returned: always
   type: str
   sample: Patroni 4.1.5 is installed in /var/lib/postgresql/.local/share/pipx/venvs/patroni

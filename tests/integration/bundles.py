@@ -18,12 +18,17 @@ DOCUMENTED_PYTHON, DOCUMENTED_VERSION = "3.11", "4.1.5"
 PYTHONS = {"debian12": "3.11", "el9": "3.9"}
 
 
-def documented(heading: str, language: str) -> str:
-    """The one example of a language below a heading of docs/offline.md."""
-    page = (CHECKOUT / "docs" / "offline.md").read_text(encoding="utf-8")
-    section = re.split(r"^## ", page.partition(f"## {heading}\n")[2], flags=re.MULTILINE)[0]
+def documented(heading: str, language: str, page: str) -> str:
+    """The one example of a language below a heading of a page."""
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    section = re.split(r"^##? ", re.split(rf"^##? {heading}\n", text, flags=re.MULTILINE)[1], flags=re.MULTILINE)[0]
     (example,) = re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
     return example
+
+
+def commands(example: str) -> list[str]:
+    """What a person types, of an example in the console."""
+    return [line.removeprefix("$ ") for line in example.splitlines() if line.startswith("$ ")]
 
 
 @functools.cache
@@ -31,9 +36,8 @@ def make_bundle(collections: Path, host: str, version: str) -> Path:
     """Run the documented commands for a host's Python; the archive lies beside the folder that it returns."""
     top = collections.parent / "bundles" / f"{host}-{version}"
     top.mkdir(parents=True)
-    example = documented("On a machine with internet", "console")
-    commands = [line.removeprefix("$ ") for line in example.splitlines() if line.startswith("$ ")]
-    for command in commands[1:]:
+    example = documented("On a machine with internet", "console", "docs/offline.md")
+    for command in commands(example)[1:]:
         fitted = command.replace("~/.ansible/collections", str(collections))
         fitted = fitted.replace(DOCUMENTED_PYTHON, PYTHONS[host]).replace(DOCUMENTED_VERSION, version)
         environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}

@@ -309,7 +309,7 @@ def test_ansible(el9: Host, index: Index, collections: Path, tmp_path: Path) -> 
     host = el9
     (tmp_path / "secrets.yml").write_text(json.dumps({"index_password": index.password}), encoding="utf-8")
     (tmp_path / "private-ca.pem").write_bytes(index.ca)
-    playbook = documented("A private index", "yaml").replace("packages.example.com", index.address)
+    playbook = documented("A private index", "yaml", "docs/offline.md").replace("packages.example.com", index.address)
     asked = len(index.asked)
     with watched(host, index) as said:
         done = play(collections, tmp_path, playbook, host.container, "--extra-vars=@secrets.yml", "--diff", "-vvv")

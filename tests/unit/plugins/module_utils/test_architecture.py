@@ -160,6 +160,13 @@ def test_option_is_documented_as_it_is(name, key):
     assert OPTIONS[name].get(key) == patroni_install.ARGUMENT_SPEC[name].get(key)
 
 
+@pytest.mark.parametrize("name", sorted(patroni_install.ARGUMENT_SPEC))
+def test_every_option_is_read(name):
+    read = {node.value for node in ast.walk(ROOMS["_params"]) if isinstance(node, ast.Constant)}
+
+    assert name in read
+
+
 def test_examples_use_options_that_there_are():
     tasks = yaml.safe_load(patroni_install.EXAMPLES)
     used = {option for task in tasks for option in task.get("pgedge.platform.patroni_install") or {}}

@@ -25,6 +25,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     RemoveUnit,
     Service,
     SetAttributes,
+    Sources,
     SwitchEnvironment,
     WriteUnit,
 )
@@ -48,7 +49,6 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     generation,
     link,
     links,
-    missing_place,
     observed,
     unit,
 )
@@ -65,6 +65,10 @@ UPGRADE = (
 )
 WRITE_UNIT = WriteUnit(UNIT_PATH, "new\n", 0, 0, 0o644)
 REMOVE_UNIT = RemoveUnit(UNIT_PATH)
+TWO_FOLDERS = (
+    CreateDirectory("/opt/x", 0, 0, 0o755, False),
+    CreateDirectory("/opt/x/bin", UID, GID, 0o755, False),
+)
 OLD = observed(environment=environment(version="4.1.5"))
 NEW = observed(environment=environment(built(2), version="4.1.6"), pointer=link(built(2)))
 
@@ -164,23 +168,42 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
                 "steps": (BuildEnvironment(generation(2), f"{REQUIREMENT}==4.1.5", EXTRAS, None),),
                 "after": OLD,
             },
-            f"Patroni 4.1.5 is installed in {POINTER}",
+            f"Patroni 4.1.5 is installed anew in {POINTER}: its interpreter is gone",
             "4.1.5",
             "4.1.5",
             POINTER,
             id="repair",
         ),
         pytest.param(
+            {
+                "before": observed(environment=environment(version=None, problem="it holds no complete patroni")),
+                "steps": FIRST,
+            },
+            f"Patroni would be installed anew in {POINTER}: it holds no complete patroni",
+            None,
+            None,
+            POINTER,
+            id="repair of what is half-made, planned",
+        ),
+        pytest.param(
+            {"steps": (BuildEnvironment(generation(2), f"{REQUIREMENT}==4.1.5", EXTRAS, "python3.13"),)},
+            f"Patroni 4.1.5 would be installed anew in {POINTER}: its interpreter is /usr/bin/python3.11",
+            "4.1.5",
+            "4.1.5",
+            POINTER,
+            id="another interpreter, planned",
+        ),
+        pytest.param(
             {"steps": (WRITE_UNIT,)},
-            f"Patroni 4.1.5 would be put right in {POINTER}",
+            f"Patroni 4.1.5 would be put right in {POINTER}: write_unit",
             "4.1.5",
             "4.1.5",
             POINTER,
             id="unit, planned",
         ),
         pytest.param(
-            {"steps": (WRITE_UNIT,), "after": OLD},
-            f"Patroni 4.1.5 is put right in {POINTER}",
+            {"steps": (*TWO_FOLDERS, WRITE_UNIT), "after": OLD},
+            f"Patroni 4.1.5 is put right in {POINTER}: create_directory, write_unit",
             "4.1.5",
             "4.1.5",
             POINTER,
@@ -188,7 +211,7 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
         ),
         pytest.param(
             {"wanted": ABSENT, "steps": (REMOVE_UNIT,)},
-            "Patroni would be removed",
+            "Patroni 4.1.5 would be removed",
             None,
             "4.1.5",
             POINTER,
@@ -196,11 +219,19 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
         ),
         pytest.param(
             {"wanted": ABSENT, "steps": (REMOVE_UNIT,), "after": bare()},
-            "Patroni is removed",
+            "Patroni 4.1.5 is removed",
             None,
             "4.1.5",
             POINTER,
             id="removal",
+        ),
+        pytest.param(
+            {"wanted": ABSENT, "steps": (REMOVE_UNIT,), "before": bare(), "after": bare()},
+            "Patroni is removed",
+            None,
+            None,
+            POINTER,
+            id="removal of a rest",
         ),
         pytest.param(
             {"wanted": ABSENT, "before": bare(), "after": bare()},
@@ -255,14 +286,8 @@ OFFERED = environment(executables=("patroni", "patronictl", "patroni_aws"))
         pytest.param(
             CreateDirectory(CONFIG_DIR, UID, GID, 0o700, False),
             bare(),
-            [entry(CONFIG_DIR, "", attributes("postgres", "postgres", "0700"))],
+            [entry("directories", "", f"{CONFIG_DIR}  postgres:postgres 0700\n")],
             id="directory created",
-        ),
-        pytest.param(
-            CreateDirectory("/opt/x", 0, 0, 0o755, False),
-            bare(),
-            [entry("/opt/x", "", attributes("root", "root", "0755"))],
-            id="directory of root's created",
         ),
         pytest.param(
             SetAttributes(CONFIG_DIR, UID, GID, 0o700, False),
@@ -294,7 +319,9 @@ OFFERED = environment(executables=("patroni", "patronictl", "patroni_aws"))
             [entry(POINTER, "version: unknown\nextras: \n", "version: 4.1.6\nextras: etcd, psycopg2-binary\n")],
             id="unknown environment replaced",
         ),
-        pytest.param(RemoveDirectory(GENERATIONS), OLD, [entry(GENERATIONS, "present\n", "")], id="directory removed"),
+        pytest.param(
+            RemoveDirectory(GENERATIONS), OLD, [entry("directories", f"{GENERATIONS}\n", "")], id="directory removed"
+        ),
         pytest.param(
             RemoveExecutables(BIN_DIR, ("patronictl", "patroni"), True),
             OLD,
@@ -302,9 +329,11 @@ OFFERED = environment(executables=("patroni", "patronictl", "patroni_aws"))
             id="executables removed",
         ),
         pytest.param(
-            InstallPackages(("pipx",)), bare(), [entry("install_packages", "", "pipx\n")], id="packages installed"
+            InstallPackages(("pipx", "x")), bare(), [entry("packages", "", "pipx\nx\n")], id="packages installed"
         ),
-        pytest.param(InstallPipx("pipx==1.7"), bare(), [entry("install_pipx", "", "pipx==1.7\n")], id="pipx installed"),
+        pytest.param(
+            InstallPipx("pipx==1.7"), bare(), [entry("packages of pip", "", "pipx==1.7\n")], id="pipx installed"
+        ),
         pytest.param(
             ExposeExecutables(BIN_DIR, POINTER, True),
             observed(environment=OFFERED),
@@ -326,8 +355,42 @@ def test_diff(step, before, entries):
     assert report((step,), before=before)["diff"] == entries
 
 
-def test_diff_tells_of_every_environment_that_is_removed():
-    assert report((RemoveEnvironment(generation(1)),))["diff"] == [entry(generation(1), "present\n", "")]
+def test_diff_tells_of_directories_in_a_row_at_once():
+    steps = (*TWO_FOLDERS, WRITE_UNIT, RemoveEnvironment(generation(1)), RemoveDirectory("/x"))
+
+    assert report(steps, before=observed(unit=MISSING))["diff"] == [
+        entry("directories", "", "/opt/x  root:root 0755\n/opt/x/bin  postgres:postgres 0755\n"),
+        entry(UNIT_PATH, "", "new\n"),
+        entry("directories", f"{generation(1)}\n/x\n", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("python", "found", "problem"),
+    [
+        pytest.param("python3.13", environment(), "its interpreter is /usr/bin/python3.11", id="another interpreter"),
+        pytest.param(
+            None,
+            environment(versions={"urllib3": "1.26"}),
+            "its urllib3 is 1.26 and the constraints ask for 2.0",
+            id="constraints",
+        ),
+        pytest.param(
+            "python3.13",
+            environment(python="/tmp/\x1b[2J\n"),
+            r"'its interpreter is /tmp/\x1b[2J\n'",
+            id="a name that the account made up",
+        ),
+    ],
+)
+def test_diff_is_never_empty_where_an_environment_is_built(python, found, problem):
+    step = BuildEnvironment(generation(2), f"{REQUIREMENT}==4.1.5", EXTRAS, python)
+    wanted = desired(sources=Sources(pins={"urllib3": "2.0"}))
+    described = "version: 4.1.5\nextras: etcd, psycopg2-binary\n"
+
+    assert report((step,), before=observed(environment=found), wanted=wanted)["diff"] == [
+        entry(POINTER, f"{described}problem: {problem}\n", described)
+    ]
 
 
 def test_diff_of_a_real_run_names_the_version_that_came():
@@ -382,6 +445,25 @@ def test_restart_required(before, steps, after, required):
     now = before if after == "before" else after
 
     assert report(steps, before=before, after=now)["restart_required"] is required
+
+
+@pytest.mark.parametrize(
+    ("steps", "after", "message"),
+    [
+        ((), "before", f"nothing to do but to restart the service: Patroni 4.1.5 in {POINTER}"),
+        (UPGRADE, None, f"Patroni 4.1.6 would be installed in {POINTER} (was 4.1.5), the service is to be restarted"),
+        (UPGRADE, NEW, f"Patroni 4.1.6 is installed in {POINTER} (was 4.1.5), the service is to be restarted"),
+        (
+            (WRITE_UNIT,),
+            None,
+            f"Patroni 4.1.5 would be put right in {POINTER}: write_unit, the service is to be restarted",
+        ),
+    ],
+)
+def test_message_says_when_the_service_is_to_be_restarted(steps, after, message):
+    before = host(environment(version="4.1.5", changed_at=3000.0), running())
+
+    assert report(steps, before=before, after=before if after == "before" else after)["msg"] == message
 
 
 @pytest.mark.parametrize("after", [None, bare()], ids=["planned", "done"])
@@ -446,9 +528,3 @@ def test_failure_of_a_step_that_is_no_command():
 )
 def test_steps_are_described(step, action, target):
     assert report((step,))["steps"] == [{"action": action, "target": target}]
-
-
-def test_a_place_that_is_missing_has_no_attributes_before():
-    steps = (CreateDirectory("/x", UID, GID, 0o755, True),)
-
-    assert report(steps, before=observed(bin_dir=missing_place("/x")))["diff"][0]["before"] == ""

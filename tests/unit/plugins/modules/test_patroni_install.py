@@ -1141,7 +1141,10 @@ def test_dead_interpreter_is_repaired_at_the_same_version(installed):
     result = installed.run(*upgrade(installed, "4.1.5"))
 
     assert steps(result)[0] == ("build_environment", f"{WANTED}==4.1.5")
-    assert result["msg"] == f"Patroni 4.1.5 is installed in {installed.pointer}"
+    assert result["msg"] == (
+        f"Patroni 4.1.5 is installed anew in {installed.pointer}: "
+        f"its interpreter {installed.built(1)}/bin/python is gone"
+    )
     assert_installed(installed, 2)
 
 

@@ -1,0 +1,78 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pages of the documentation, cut into what tests look at: headings, examples, tables and links."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+PATTERNS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "docs/reference/*.md", "roles/*/README.md")
+PAGES = sorted(str(path.relative_to(CHECKOUT)) for pattern in PATTERNS for path in CHECKOUT.glob(pattern))
+
+
+class Block(t.NamedTuple):
+    """A fenced block, with the page and the nearest heading that it stands below."""
+
+    page: str
+    heading: str
+    language: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """What a person types, without the comment behind it."""
+        lines = re.findall(r"^[$#] (.*)$", self.text, re.MULTILINE)
+        return [re.sub(r"\s+# .*", "", line) for line in lines]
+
+
+def read(page: str) -> str:
+    return (CHECKOUT / page).read_text("utf-8")
+
+
+def blocks(page: str) -> t.Iterator[Block]:
+    heading, language = "", None
+    lines: list[str] = []
+    for line in read(page).splitlines():
+        if language is None and line.startswith("```"):
+            language, lines = line[3:], []
+        elif language is not None and line == "```":
+            yield Block(page, heading, language, "".join(f"{text}\n" for text in lines))
+            language = None
+        elif language is not None:
+            lines.append(line)
+        elif line.startswith("#"):
+            heading = line.lstrip("# ")
+    assert language is None, f"{page}: a block that does not end"
+
+
+def prose(page: str) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def tables(page: str) -> t.Iterator[list[list[str]]]:
+    """The tables of a page: rows of cells, the first the header."""
+    rows: list[list[str]] = []
+    for line in [*prose(page).splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+        elif rows:
+            yield [row for row in rows if set("".join(row)) != {"-"}]
+            rows = []
+
+
+def anchors(page: str) -> set[str]:
+    """What a link may lead to: headings, named as code hosts do, and anchors written as HTML."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)">', read(page)))
+
+
+def links(page: str) -> list[str]:
+    """What a page leads to, except other sites."""
+    found = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    return [link for link in found if "://" not in link]

@@ -1,0 +1,228 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every command and playbook of the documentation is tied to a test.
+
+A block that is new on a page fails here until it stands below, with the test that runs it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import typing as t
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.pgedge.platform.plugins.modules import patroni_install
+from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, PAGES, Block, blocks
+
+TRIED = "tests/integration/test_documentation.py"
+# The tests that read the one block of a language below a heading of a page and run it: what runs is what is written.
+READ = {
+    ("docs/install.md", "Put the collection on the controller", "console"): TRIED,
+    ("docs/install.md", "Name the hosts", "yaml"): TRIED,
+    ("docs/install.md", "Write a playbook", "yaml"): TRIED,
+    ("docs/install.md", "Look first", "console"): TRIED,
+    ("docs/install.md", "Do it", "console"): TRIED,
+    ("docs/install.md", "Choose", "yaml"): TRIED,
+    ("docs/install.md", "Call the module alone", "yaml"): TRIED,
+    ("docs/lifecycle.md", "When to restart", "yaml"): TRIED,
+    ("docs/offline.md", "On a machine with internet", "console"): "tests/integration/bundles.py",
+    ("docs/offline.md", "On the hosts", "yaml"): "tests/integration/test_offline.py",
+    ("docs/offline.md", "A private index", "yaml"): "tests/integration/test_private_index.py",
+    ("docs/troubleshooting.md", "Troubleshooting", "console"): TRIED,
+}
+# Playbooks that are a file of the scenario, but for `become`.
+TAKEN = {("roles/install_patroni/README.md", "install_patroni"): "extensions/molecule/default/documented/basic_usage"}
+# Commands that start tests, or that tests give as they stand: where they are given.
+GIVEN = {
+    "make demo": "tests/integration/test_rootless.py",
+    "make test": ".ci/run",
+}
+# `make` and pytest on a developer's machine: what they name has to be there.
+DEVELOPERS = re.compile(r"(PGEDGE_REQUIRE_ENGINE=1 )?(make( [a-z-]+)?|\.venv/bin/pytest .*)")
+# What no test here can run, by its beginning, with the page and the words by which it says so.
+NOT_RUN = {
+    "semanage fcontext ": ("docs/security.md", "None of this has been tested with a kernel that enforces SELinux"),
+}
+# Described, not run.
+FRAGMENTS = {("CONTRIBUTING.md", "Changelog")}
+REFERENCE = {
+    ("docs/reference/patroni_install.md", "Examples"),
+}
+NOT_EXAMPLES = {"text"}
+
+MODULE = "pgedge.platform.patroni_install"
+ROLE = "pgedge.platform.install_patroni"
+VARIABLES = yaml.safe_load((CHECKOUT / "roles/install_patroni/meta/argument_specs.yml").read_text("utf-8"))[
+    "argument_specs"
+]["main"]["options"]
+
+BLOCKS = [block for page in PAGES for block in blocks(page) if block.language not in NOT_EXAMPLES]
+CONSOLE = [block for block in BLOCKS if block.language == "console"]
+YAML = [block for block in BLOCKS if block.language == "yaml"]
+
+
+def place(block: Block) -> tuple[str, str]:
+    return block.page, block.heading
+
+
+def name(block: Block) -> str:
+    return f"{block.page}: {block.heading}"
+
+
+RUN = [block for block in BLOCKS if (*place(block), block.language) in READ]
+RUN_COMMANDS = {command for block in RUN for command in block.commands}
+
+
+def test_the_examples_are_found():
+    assert len(CONSOLE) > 10
+    assert len(YAML) > 10
+
+
+def test_there_is_no_other_kind_of_example():
+    assert {block.language for block in BLOCKS} == {"console", "yaml"}
+
+
+@pytest.mark.parametrize("block", CONSOLE, ids=name)
+def test_commands_are_tied_to_a_test(block):
+    assert block.commands
+    for command in block.commands:
+        tied = (
+            command in RUN_COMMANDS
+            or command in GIVEN
+            or DEVELOPERS.fullmatch(command)
+            or command.startswith(tuple(NOT_RUN))
+        )
+        assert tied, f"{name(block)}: no test is known to run: {command}"
+
+
+@pytest.mark.parametrize("block", YAML, ids=name)
+def test_playbooks_are_tied_to_a_test(block):
+    tied = block.text in {run.text for run in RUN} or place(block) in {*TAKEN, *FRAGMENTS, *REFERENCE}
+    assert tied, f"{name(block)}: no test is known to run it"
+
+
+@pytest.mark.parametrize("where", sorted(READ), ids=" ".join)
+def test_the_test_reads_the_page(where):
+    tree = ast.parse((CHECKOUT / READ[where]).read_text("utf-8"))
+    literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+    assert len([block for block in RUN if (*place(block), block.language) == where]) == 1
+    assert set(where) <= literals
+
+
+@pytest.mark.parametrize("where", sorted(TAKEN), ids=" ".join)
+def test_the_playbook_is_the_scenario_s(where):
+    (block,) = (block for block in YAML if place(block) == where)
+    (shown,) = yaml.safe_load(block.text)
+    shown.pop("become")
+
+    assert [shown] == yaml.safe_load((CHECKOUT / TAKEN[where]).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("command", sorted(GIVEN))
+def test_the_command_is_given(command):
+    text = (CHECKOUT / GIVEN[command]).read_text("utf-8")
+
+    assert command in text or ", ".join(f'"{word}"' for word in command.split()) in text
+
+
+def test_what_is_not_run_says_so():
+    for page, words in NOT_RUN.values():
+        assert words in (CHECKOUT / page).read_text("utf-8")
+
+
+def developers() -> list[str]:
+    commands = (command for block in CONSOLE for command in block.commands)
+    return sorted({command for command in commands if DEVELOPERS.fullmatch(command)})
+
+
+@pytest.mark.parametrize("command", developers())
+def test_what_a_developer_s_command_names_is_there(command):
+    words = command.split()
+    if words[0] == "make":
+        makefile = (CHECKOUT / "Makefile").read_text("utf-8")
+        assert all(re.search(rf"^{word}:", makefile, re.MULTILINE) for word in words[1:])
+        return
+    (path,) = (word for word in words if word.startswith("tests/"))
+    alternatives = re.fullmatch(r"(.*)\{(.*)\}(.*)", path)
+    paths = [path]
+    if alternatives:
+        before, middle, after = alternatives.groups()
+        paths = [f"{before}{word}{after}" for word in middle.split(",")]
+    assert all((CHECKOUT / one).is_file() for one in paths)
+
+
+# What the examples say
+
+
+def loaded(block: Block) -> list[t.Any]:
+    content = yaml.safe_load(block.text)
+    return content if isinstance(content, list) else []
+
+
+def plays(block: Block) -> t.Iterator[dict[str, t.Any]]:
+    return (entry for entry in loaded(block) if "hosts" in entry)
+
+
+def tasks(block: Block) -> t.Iterator[dict[str, t.Any]]:
+    yield from (entry for entry in loaded(block) if "hosts" not in entry)
+    for play in plays(block):
+        yield from (task for key in ("pre_tasks", "tasks", "post_tasks") for task in play.get(key, []))
+
+
+def plain(options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Options without those whose value only Ansible knows."""
+    return {key: value for key, value in options.items() if "{{" not in str(value)}
+
+
+@pytest.mark.parametrize("block", YAML, ids=name)
+def test_options_and_variables_are_valid(block):
+    variables: dict[str, t.Any] = {}
+    for play in plays(block):
+        variables.update(play.get("vars", {}))
+    for task in tasks(block):
+        if MODULE in task:
+            options = task[MODULE] or {}
+            assert set(options) <= set(patroni_install.ARGUMENT_SPEC)
+            result = ArgumentSpecValidator(patroni_install.ARGUMENT_SPEC).validate(plain(options))
+            assert result.error_messages == []
+        if "include_role" in str(task) and ROLE in str(task):
+            variables.update(task.get("vars", {}))
+    known = {key: value for key, value in variables.items() if key.startswith("patroni_")}
+    assert set(known) <= set(VARIABLES)
+    spec = {
+        key: {field: VARIABLES[key][field] for field in ("type", "choices") if field in VARIABLES[key]} for key in known
+    }
+    assert ArgumentSpecValidator(spec).validate(plain(known)).error_messages == []
+
+
+def test_ansible_takes_them_for_playbooks(tmp_path):
+    examples = [block for block in YAML if loaded(block)]
+    for number, block in enumerate(examples):
+        above = "" if list(plays(block)) else "- hosts: all\n  tasks:\n"
+        indent = "    " if above else ""
+        text = above + "".join(f"{indent}{line}\n" for line in block.text.splitlines())
+        (tmp_path / f"{number}.yml").write_text(text, "utf-8")
+    (tmp_path / "hosts").write_text("[pgedge]\npg1.example.com\n", "utf-8")
+    collections = os.path.abspath(patroni_install.__file__).partition(f"{os.sep}ansible_collections{os.sep}")[0]
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": collections,
+        "ANSIBLE_HOME": str(tmp_path / "ansible"),
+        "ANSIBLE_ROLES_PATH": os.pathsep.join(str(path) for path in CHECKOUT.glob("extensions/molecule/*/stand_ins")),
+    }
+    command = [sys.executable, "-m", "ansible.cli.playbook", "--syntax-check", "-i", str(tmp_path / "hosts")]
+    files = sorted(str(path) for path in tmp_path.glob("*.yml"))
+
+    done = subprocess.run([*command, *files], env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("playbook: ") == len(examples) > 5

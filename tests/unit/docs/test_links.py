@@ -1,0 +1,77 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation hangs together: no link leads nowhere, and the tables that people read say what the code says."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from ansible_collections.pgedge.platform.plugins.modules.patroni_install import ARGUMENT_SPEC
+from ansible_collections.pgedge.platform.tests.unit.docs.pages import (
+    CHECKOUT,
+    PAGES,
+    anchors,
+    links,
+    prose,
+    read,
+    tables,
+)
+
+
+def test_the_pages_are_found():
+    assert {"README.md", "docs/index.md", "docs/reference/patroni_install.md"} < set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in links(page):
+        path, _hash, anchor = link.partition("#")
+        target = (CHECKOUT / page).parent.joinpath(path).resolve() if path else CHECKOUT / page
+        assert target.exists(), f"{page}: {link}"
+        if anchor:
+            assert anchor in anchors(str(target.relative_to(CHECKOUT))), f"{page}: {link}"
+
+
+def test_every_page_of_the_site_is_on_the_landing_page():
+    pages = {page[len("docs/") :] for page in PAGES if page.startswith("docs/")} - {"index.md"}
+
+    assert pages <= set(links("docs/index.md"))
+
+
+def options_of_the_readme() -> dict[str, str]:
+    (table,) = (rows for rows in tables("README.md") if rows[0][:2] == ["Option", "Default"])
+    return {name: default for names, default, _meaning in table[1:] for name in re.findall(r"`(\w+)`", names)}
+
+
+def test_readme_lists_every_option():
+    assert set(options_of_the_readme()) == set(ARGUMENT_SPEC)
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENT_SPEC))
+def test_readme_names_the_default(name):
+    default = ARGUMENT_SPEC[name].get("default")
+    shown = options_of_the_readme()[name]
+
+    if default not in (None, [], False):
+        literal = f"[{', '.join(default)}]" if isinstance(default, list) else str(default)
+        assert f"`{literal}`" in shown
+    elif "`" in shown:
+        assert shown == f"`{json.dumps(default)}`" or shown.startswith("`~user/")
+
+
+def test_the_picture_is_drawn_from_its_source():
+    source = (CHECKOUT / "docs/images/overview.dot").read_text("utf-8")
+    labels = [line.strip() for label in re.findall(r'label="([^"]*)"', source) for line in label.split("\\n")]
+    drawn = re.findall(r"<text[^>]*>([^<]*)</text>", (CHECKOUT / "docs/images/overview.svg").read_text("utf-8"))
+
+    assert sorted(labels) == sorted(text.replace("&#39;", "'").replace("&#45;", "-").strip() for text in drawn)
+    assert "images/overview.svg" in prose("docs/index.md")
+
+
+@pytest.mark.parametrize("page", ["docs/reference/patroni_install.md", "docs/reference/install_patroni.md"])
+def test_reference_says_where_it_comes_from(page):
+    assert read(page).startswith("<!-- Written by `make reference`")
