@@ -39,7 +39,7 @@ test: lint docs-check ## Lint, documentation, unit, rootless, and hosts where Do
 	pytest -rs
 
 lint: .venv/dev.stamp build $(CHECKED) ## Check style and types
-	shellcheck .ci/run demo/run tests/images/build
+	shellcheck .ci/run demo/run extensions/molecule/cluster/look_around tests/images/build
 	ruff check
 	ruff format --check
 	mypy
@@ -82,7 +82,7 @@ hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
 cluster: .venv/dev.stamp build ## Bring up a cluster of three hosts, leave it running, and say how to look at it
 	tests/images/build debian12
 	molecule converge --scenario-name cluster
-	@cat extensions/molecule/cluster/look_around.txt
+	@extensions/molecule/cluster/look_around
 
 test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
 	PGEDGE_FAULTS=full PGEDGE_REQUIRE_ENGINE=1 pytest -rs tests/integration/test_lifecycle.py tests/integration/test_faults.py

@@ -15,7 +15,10 @@ from dataclasses import replace
 from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
-from ansible_collections.pgedge.platform.plugins.module_utils._environment import read_environment
+from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
+    read_environment,
+    read_executables,
+)
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx
 
@@ -142,17 +145,16 @@ class Applier:
         with self._host.acting(self._desired.account, step.as_account):
             _files.set_attributes(step.path, step.uid, step.gid, step.mode)
 
-    def _remove_directory(self, step: model.RemoveDirectory) -> None:
+    def _remove_environment(self, step: model.RemoveEnvironment | model.RemoveDirectory) -> None:
         with self._host.identity(self._desired.account):
             _files.remove_tree(step.path)
-            if step.path.startswith(f"{self._desired.generations}/"):
-                # The last of them leaves a folder behind, in which others may have put something.
-                with contextlib.suppress(OSError):
-                    os.rmdir(self._desired.generations)
 
-    def _remove_environment(self, step: model.RemoveEnvironment) -> None:
-        with self._host.identity(self._desired.account):
-            _files.remove_tree(step.path)
+    def _remove_directory(self, step: model.RemoveDirectory) -> None:
+        self._remove_environment(step)
+        if step.path.startswith(f"{self._desired.generations}/"):
+            # The last of them leaves a folder behind, in which others may have put something.
+            with self._host.identity(self._desired.account), contextlib.suppress(OSError):
+                os.rmdir(self._desired.generations)
 
     def _build_environment(self, step: model.BuildEnvironment) -> None:
         account = self._desired.account
@@ -282,7 +284,7 @@ class Applier:
     def _expose(self, bin_dir: str, environment: str, as_account: bool) -> None:
         """Link what the environment offers; drop links into it, or into the one before it, that lead nowhere."""
         with self._host.identity(self._desired.account):
-            names = read_environment(os.path.realpath(environment), ()).executables
+            names = read_executables(os.path.realpath(environment))
         with self._host.acting(self._desired.account, as_account):
             for name in names:
                 link, target = f"{bin_dir}/{name}", f"{environment}/bin/{name}"

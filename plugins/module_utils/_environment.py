@@ -59,6 +59,14 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
     )
 
 
+def read_executables(path: str) -> tuple[str, ...]:
+    """Name the executables that Patroni brings in the environment at a path; none where it is not complete."""
+    try:
+        return _executables(_distribution(_site_packages(path, _interpreter(path)), "patroni"))
+    except _Broken:
+        return ()
+
+
 def shared_libraries_problem(path: str) -> str | None:
     """Say what is wrong with the environment that pipx shares among its own, which holds their pip.
 

@@ -39,11 +39,22 @@ READ = {
     ("docs/troubleshooting.md", "Troubleshooting", "console"): TRIED,
 }
 # Playbooks that are a file of the scenario, but for `become`.
-TAKEN = {("roles/install_patroni/README.md", "install_patroni"): "extensions/molecule/default/documented/basic_usage"}
+TAKEN = dict.fromkeys(
+    [("roles/install_patroni/README.md", "install_patroni"), ("docs/cluster.md", "Deploy")],
+    "extensions/molecule/default/documented/basic_usage",
+)
+CLUSTER = "extensions/molecule/cluster"
+UPGRADE = "ansible-playbook pgedge.platform.upgrade_patroni -i hosts.yml -e patroni_version="
+PATRONICTL = "runuser -u postgres -- /var/lib/postgresql/.local/bin/patronictl -c /etc/patroni/patroni.yaml"
 # Commands that start tests, or that tests give as they stand: where they are given.
 GIVEN = {
     "make demo": "tests/integration/test_rootless.py",
     "make test": ".ci/run",
+    f"{UPGRADE}4.1.5 --check --diff": f"{CLUSTER}/upgrade.yml",
+    f"{UPGRADE}4.1.5": f"{CLUSTER}/upgrade.yml",
+    f"{UPGRADE}4.0.11": f"{CLUSTER}/upgrade.yml",
+    f"{PATRONICTL} list": f"{CLUSTER}/verify.yml",
+    f"{PATRONICTL} resume": f"{CLUSTER}/failing_upgrade.yml",
 }
 # `make` and pytest on a developer's machine: what they name has to be there.
 DEVELOPERS = re.compile(r"(PGEDGE_REQUIRE_ENGINE=1 )?(make( [a-z-]+)?|\.venv/bin/pytest .*)")
@@ -122,7 +133,7 @@ def test_the_test_reads_the_page(where):
 def test_the_playbook_is_the_scenario_s(where):
     (block,) = (block for block in YAML if place(block) == where)
     (shown,) = yaml.safe_load(block.text)
-    shown.pop("become")
+    shown.pop("become", None)
 
     assert [shown] == yaml.safe_load((CHECKOUT / TAKEN[where]).read_text("utf-8"))
 

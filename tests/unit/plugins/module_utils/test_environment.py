@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
     read_environment,
+    read_executables,
     shared_libraries_problem,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._model import Environment
@@ -361,7 +362,7 @@ def test_extra_of_which_a_part_is_there_is_missing(tmp_path, interpreter):
 def test_executables(tmp_path, interpreter, entry_points, executables):
     venv = make_environment(tmp_path / "patroni", interpreter, entry_points=entry_points)
 
-    assert read(venv).executables == executables
+    assert read(venv).executables == read_executables(str(venv)) == executables
 
 
 @pytest.mark.parametrize(
@@ -373,7 +374,13 @@ def test_hostile_names_of_executables_are_dropped(tmp_path, interpreter, name):
     hostile = f"[console_scripts]\n{name} = a:b\n"
     venv = make_environment(tmp_path / "patroni", interpreter, entry_points=hostile)
 
-    assert read(venv).executables == ("patroni", "patronictl")
+    assert read(venv).executables == read_executables(str(venv)) == ("patroni", "patronictl")
+
+
+def test_executables_of_a_damaged_environment(venv, interpreter):
+    interpreter.unlink()
+
+    assert read_executables(str(venv)) == ()
 
 
 def test_changed_at_is_kept_when_it_does_not_run(venv, interpreter):
