@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 PYTHON ?= python3
-# The first pip that knows dependency groups is 25.1; Debian 12 has 23.0.
-PIP_VERSION := 26.3
 
 ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
@@ -22,56 +20,54 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts test-faults clean
+.PHONY: help demo build test lint docs-check unit rootless hosts test-faults matrix lock clean collection-path
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo "Each check alone: .venv/bin/nox -l lists them, .venv/bin/nox -s NAME runs one."
 
 demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 	@demo/run
 
 build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarball below ./.build
 
-test: lint docs-check ## Lint, documentation, unit, rootless, and hosts where Docker answers
-	pytest -rs
+test: .venv/dev.stamp ## Run every check; hosts where Docker answers, ansible-core where its Python is at hand
+	nox
 
-lint: .venv/dev.stamp build collections/ansible_collections/pgedge/platform ## Check style and types
-	shellcheck .ci/run demo/run tests/images/build
-	ruff check
-	ruff format --check
-	mypy
-	yamllint --strict .
-	ansible-lint
+lint: .venv/dev.stamp ## Check style and types
+	nox -s lint types yaml ansible_lint
 
-docs-check: .venv/dev.stamp build ## Check that the documentation renders
-	ansible-doc --type module pgedge.platform.patroni_install >/dev/null
-	ansible-doc --type role pgedge.platform.install_patroni >/dev/null
-	@# It logs to the home of whoever calls it.
-	HOME=$(ROOT)/.build antsibull-docs lint-collection-docs --plugin-docs $(INSTALLED)
+docs-check: .venv/dev.stamp ## Check that the documentation renders
+	nox -s docs
 
-unit: .venv/dev.stamp collections/ansible_collections/pgedge/platform ## Run the unit tests
-	pytest -rs tests/unit
+unit: .venv/dev.stamp ## Run the unit tests
+	nox -s unit
 
 rootless: .venv/dev.stamp ## Install for real on this machine, without root
-	pytest -rs tests/integration/test_rootless.py
+	nox -s rootless
 
 hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
-	pytest -rs -m hosts
+	nox -s hosts
 
 test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
-	PGEDGE_FAULTS=full PGEDGE_REQUIRE_ENGINE=1 pytest -rs tests/integration/test_lifecycle.py tests/integration/test_faults.py
+	nox -s faults
+
+matrix: .venv/dev.stamp ## Print what the last runs did on each ansible-core and Python
+	@python tests/matrix.py table
+
+lock: .venv/dev.stamp ## Renew the locked dependencies
+	nox -s lock
 
 clean: ## Remove everything that make has made
 	rm -rf .ansible .build .cache .demo .mypy_cache .pytest_cache .ruff_cache .venv collections
 
-.venv/pip.stamp:
+.venv/made.stamp:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet pip==$(PIP_VERSION)
 	@touch $@
 
-.venv/%.stamp: .venv/pip.stamp pyproject.toml
-	$(BIN)/pip install --quiet --group $*
+.venv/%.stamp: requirements/%.txt .venv/made.stamp
+	$(BIN)/pip install --quiet --require-hashes --requirement $<
 	@touch $@
 
 $(TARBALL): .venv/demo.stamp $(SOURCES)
@@ -82,6 +78,8 @@ $(INSTALLED)/MANIFEST.json: $(TARBALL)
 	@touch $@
 
 # Tests import the checkout under its collection name, whatever its folder is called.
+collection-path: collections/ansible_collections/pgedge/platform
+
 collections/ansible_collections/pgedge/platform:
 	mkdir -p $(@D)
 	ln -s ../../.. $@
