@@ -25,6 +25,7 @@ import ansible_test  # noqa: E402
 import matrix  # noqa: E402
 
 nox.needs_version = ">=2024.10.9"
+nox.options.envdir = ".build/nox"
 nox.options.error_on_external_run = True
 
 # What the tools keep stays in the checkout, not in the caller's home.

@@ -4,7 +4,7 @@
 """The matrix of tests/matrix.toml: which of it can run on this machine, and what a run really did.
 
 Usage: python tests/matrix.py table     print what the last runs did, as a table in Markdown
-       python tests/matrix.py github    print the matrix of a GitHub workflow, as JSON
+       python tests/matrix.py github    print it as outputs of a job of a GitHub workflow
 
 Interpreters are looked for in the folders of PGEDGE_PYTHONS, on PATH, and among those of pyenv if it is on PATH. A
 combination whose Python is not at hand is named in the output and in the table; PGEDGE_REQUIRE_PYTHONS=1 makes it a
@@ -159,9 +159,15 @@ def number(version: str) -> tuple[int, ...]:
 
 
 def github() -> str:
-    """Render the matrix of a workflow: each line with the Pythons that actions/setup-python has to bring."""
-    pythons = {core.line: sorted({*core.controllers[:1], *core.targets}, key=number) for core in read()}
-    return json.dumps({"include": [{"core": line, "pythons": "\n".join(names)} for line, names in pythons.items()]})
+    """Render outputs for a workflow: each line with the Pythons that it needs, and all of them."""
+    cores = read()
+    include = [{"core": core.line, "pythons": _lines({core.controllers[0], *core.targets})} for core in cores]
+    everything = {python for core in cores for python in (*core.controllers, *core.targets)}
+    return f"cores={json.dumps({'include': include})}\npythons={json.dumps(_lines(everything))}"
+
+
+def _lines(versions: set[str]) -> str:
+    return "\n".join(sorted(versions, key=number))
 
 
 def main() -> None:
