@@ -20,7 +20,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts test-faults matrix lock clean collection-path
+.PHONY: help demo build test checks installs lint docs-check unit rootless hosts test-faults \
+	matrix lock clean collection-path
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,8 +32,13 @@ demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 
 build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarball below ./.build
 
-test: .venv/dev.stamp ## Run every check; hosts where Docker answers, ansible-core where its Python is at hand
-	nox
+test: checks installs ## Run every check; hosts where Docker answers, ansible-core where its Python is at hand
+
+checks: .venv/dev.stamp ## Run what changes nothing: style, types, documentation, unit tests on each ansible-core
+	nox --tags static
+
+installs: .venv/dev.stamp ## Install for real: on this machine, and on hosts booted in Docker
+	nox --tags real
 
 lint: .venv/dev.stamp ## Check style and types
 	nox -s lint types yaml ansible_lint

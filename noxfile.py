@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every check of the project. `nox` runs all of them, `nox -s NAME` one, and what follows `--` goes to its tool.
 
-Most run in the development environment, .venv, which make brings up to date.
+The tag `static` means: changes nothing but .build; the tag `real`: installs for real. Most run in the development
+environment, .venv, which make brings up to date.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ nox.options.error_on_external_run = True
 os.environ.update(ANSIBLE_HOME=str(BUILD / "ansible"), ANSIBLE_COLLECTIONS_PATH=str(BUILD / "collections"))
 os.environ.setdefault("PIP_CACHE_DIR", str(CHECKOUT / ".cache" / "pip"))
 os.environ.setdefault("UV_CACHE_DIR", str(CHECKOUT / ".cache" / "uv"))
+# A make that calls nox has no share in the jobs of the one that nox calls.
+os.environ.pop("MAKEFLAGS", None)
 os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 
 each_core = nox.parametrize("core", [nox.param(core, id=core.line) for core in matrix.read()])
@@ -45,7 +48,7 @@ def run(session: nox.Session, *command: str | Path, env: dict[str, str] | None =
     session.run(*command, env=env, external=True)
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["static"])
 def lint(session: nox.Session) -> None:
     """Style of Python and shell: ruff, shellcheck."""
     make(session)
@@ -54,28 +57,28 @@ def lint(session: nox.Session) -> None:
     run(session, "shellcheck", *SCRIPTS)
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["static"])
 def types(session: nox.Session) -> None:
     """Types of what runs on hosts: mypy, strict."""
     make(session, "collection-path")
     run(session, "mypy")
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["static"])
 def yaml(session: nox.Session) -> None:
     """Style of YAML: yamllint."""
     make(session)
     run(session, "yamllint", "--strict", ".")
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["static"])
 def ansible_lint(session: nox.Session) -> None:
     """Role, playbooks and metadata: ansible-lint, profile production."""
     make(session, "build")
     run(session, "ansible-lint")
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["static"])
 def docs(session: nox.Session) -> None:
     """Documentation in the code: ansible-doc, antsibull-docs."""
     make(session, "build")
@@ -89,7 +92,7 @@ def docs(session: nox.Session) -> None:
 # The sessions of the built site and of the generated reference belong here.
 
 
-@nox.session(venv_backend="uv", reuse_venv=True)
+@nox.session(venv_backend="uv", reuse_venv=True, tags=["static"])
 def galaxy(session: nox.Session) -> None:
     """The tarball as Galaxy would import it: galaxy-importer, no error and no warning."""
     make(session, "build")
@@ -99,14 +102,14 @@ def galaxy(session: nox.Session) -> None:
     run(session, "ansible-builder", "introspect", BUILD / "collections")
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["static"])
 def unit(session: nox.Session) -> None:
     """Unit tests, in the development environment: pytest."""
     make(session, "collection-path")
     run(session, "pytest", "tests/unit", *session.posargs)
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["static"])
 @each_core
 def sanity(session: nox.Session, core: matrix.Core) -> None:
     """Rules of ansible-core, per line of it: ansible-test sanity."""
@@ -116,7 +119,7 @@ def sanity(session: nox.Session, core: matrix.Core) -> None:
         run_ansible_test(session, "sanity", core, targets, "--junit", "--controller", controller, *pythons)
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["static"])
 @each_core
 def units(session: nox.Session, core: matrix.Core) -> None:
     """Unit tests, per line of ansible-core and Python of hosts: ansible-test units."""
@@ -126,14 +129,14 @@ def units(session: nox.Session, core: matrix.Core) -> None:
         run_ansible_test(session, "units", core, targets, "--requirements", "--controller", controller, *pythons)
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["real"])
 def rootless(session: nox.Session) -> None:
     """A real installation on this machine, without root: pytest."""
     make(session)
     run(session, "pytest", "tests/integration/test_rootless.py", *session.posargs)
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", tags=["real"])
 def hosts(session: nox.Session) -> None:
     """Real installations on hosts booted in Docker: pytest, molecule."""
     make(session)

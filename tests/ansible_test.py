@@ -61,7 +61,7 @@ def prepare_home(bin_dir: Path) -> None:
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
-    settings = dict(re.findall(r"^(?:global|:env:)\.([a-z-]+)='(.*)'$", listed, re.MULTILINE))
+    settings = {"quiet": "1"} | dict(re.findall(r"^(?:global|:env:)\.([a-z-]+)='(.*)'$", listed, re.MULTILINE))
     pip_conf = HOME / ".config" / "pip" / "pip.conf"
     pip_conf.parent.mkdir(parents=True, exist_ok=True)
     pip_conf.write_text("\n".join(["[global]", *(f"{name} = {value}" for name, value in settings.items())]), "utf-8")

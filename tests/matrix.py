@@ -13,6 +13,7 @@ failure.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -115,10 +116,14 @@ def make_environment(core: Core) -> Path:
     python = environment / "bin" / "python"
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert uv is not None, "uv is one of the development dependencies"
-    if not python.exists():
-        subprocess.run([uv, "venv", "--quiet", "--python", find_python(core.controller), environment], check=True)
-    sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, core.requirements]
-    subprocess.run(sync, check=True)
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    # Two runs may want it at once.
+    with environment.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not python.exists():
+            subprocess.run([uv, "venv", "--quiet", "--python", find_python(core.controller), environment], check=True)
+        sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, core.requirements]
+        subprocess.run(sync, check=True)
     return environment / "bin"
 
 
