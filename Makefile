@@ -33,9 +33,10 @@ demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarball below ./.build
 
 test: checks installs ## Run every check; hosts where Docker answers, ansible-core where its Python is at hand
+	@python tests/matrix.py table
 
 checks: .venv/dev.stamp ## Run what changes nothing: style, types, documentation, unit tests on each ansible-core
-	nox --tags static
+	nox --tags static core
 
 installs: .venv/dev.stamp ## Install for real: on this machine, and on hosts booted in Docker
 	nox --tags real

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every check of the project. `nox` runs all of them, `nox -s NAME` one, and what follows `--` goes to its tool.
 
-The tag `static` means: changes nothing but .build; the tag `real`: installs for real. Most run in the development
-environment, .venv, which make brings up to date.
+Tags: `static` and `core`, the latter once per ansible-core, change nothing but .build; `real` installs for real. Most
+run in the development environment, .venv, which make brings up to date.
 """
 
 from __future__ import annotations
@@ -109,24 +109,22 @@ def unit(session: nox.Session) -> None:
     run(session, "pytest", "tests/unit", *session.posargs)
 
 
-@nox.session(venv_backend="none", tags=["static"])
+@nox.session(venv_backend="none", tags=["core"])
 @each_core
 def sanity(session: nox.Session, core: matrix.Core) -> None:
     """Rules of ansible-core, per line of it: ansible-test sanity."""
     controller, targets = begin(session, "sanity", core, core.targets)
-    if targets:
-        pythons = [argument for python in targets for argument in ("--target-python", python)]
-        run_ansible_test(session, "sanity", core, targets, "--junit", "--controller", controller, *pythons)
+    pythons = [argument for python in targets for argument in ("--target-python", python)]
+    run_ansible_test(session, "sanity", core, targets, "--junit", "--controller", controller, *pythons)
 
 
-@nox.session(venv_backend="none", tags=["static"])
+@nox.session(venv_backend="none", tags=["core"])
 @each_core
 def units(session: nox.Session, core: matrix.Core) -> None:
     """Unit tests, per line of ansible-core and Python of hosts: ansible-test units."""
     controller, targets = begin(session, "units", core, core.runs)
-    if targets:
-        pythons = [argument for python in targets for argument in ("--target-python", f"venv/{python}")]
-        run_ansible_test(session, "units", core, targets, "--requirements", "--controller", controller, *pythons)
+    pythons = [argument for python in targets for argument in ("--target-python", f"venv/{python}")]
+    run_ansible_test(session, "units", core, targets, "--requirements", "--controller", controller, *pythons)
 
 
 @nox.session(venv_backend="none", tags=["real"])
@@ -176,15 +174,17 @@ def compile_requirements(session: nox.Session, output: str, python: str, *argume
 
 
 def begin(session: nox.Session, check: str, core: matrix.Core, wanted: tuple[str, ...]) -> tuple[str, list[str]]:
-    """Say which Python runs the check and which it is for, those that are not at hand by name."""
+    """Say which Python runs the check and which it is for; name those that are not at hand."""
     make(session)
     lacking = matrix.missing(wanted) if core.controller else list(wanted)
     for python in lacking:
-        reason = f"no Python {python} here" if core.controller else f"no Python {' or '.join(core.controllers)} here"
+        reason = f"no Python {python if core.controller else ' or '.join(core.controllers)} here"
         matrix.record(check, core, python, reason)
         session.warn(f"ansible-core {core.version}, {check} for Python {python}: not run, {reason}")
     if lacking and os.environ.get("PGEDGE_REQUIRE_PYTHONS") == "1":
         session.error("PGEDGE_REQUIRE_PYTHONS=1: every Python of tests/matrix.toml is wanted")
+    if len(lacking) == len(wanted):
+        session.skip("nothing of it can run here")
     return f"origin:python={core.controller}", [python for python in wanted if python not in lacking]
 
 

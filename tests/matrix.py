@@ -154,8 +154,11 @@ def table() -> str:
 
 def _row(core: Core, check: str, rows: list[dict[str, str]]) -> str:
     versions, controllers = (", ".join(sorted({row[name] for row in rows})) for name in ("version", "controller"))
-    passed = ", ".join(row["python"] for row in rows if row["result"] == PASSED)
-    others = "; ".join(f"{row['python']}: {row['result']}" for row in rows if row["result"] != PASSED)
+    pythons: dict[str, str] = {}
+    for row in rows:
+        pythons[row["result"]] = ", ".join(filter(None, [pythons.get(row["result"]), row["python"]]))
+    passed = pythons.pop(PASSED, "")
+    others = "; ".join(f"{names}: {result}" for result, names in pythons.items())
     return f"| {versions} | {controllers} | {check} | {passed} | {others} |"
 
 
