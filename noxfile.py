@@ -190,16 +190,17 @@ def begin(session: nox.Session, check: str, core: matrix.Core, wanted: tuple[str
 
 def run_ansible_test(session: nox.Session, check: str, core: matrix.Core, targets: list[str], *arguments: str) -> None:
     bin_dir = matrix.make_environment(core)
-    ansible_test.lay_out_tree()
+    tree = ansible_test.lay_out_tree(f"{check}-{core.line}")
     ansible_test.prepare_home(bin_dir)
     env = ansible_test.environment(bin_dir, matrix.link_pythons({*core.controllers, *core.targets}))
     result = "failed"
     try:
-        with session.chdir(ansible_test.TREE):
+        with session.chdir(tree):
             run(session, bin_dir / "ansible-test", check, "--color", "no", *arguments, *session.posargs, env=env)
-        if not ansible_test.ran(check):
+        if not ansible_test.ran(tree, check):
             session.error(f"ansible-test {check} found nothing to test")
         result = matrix.PASSED
     finally:
-        for python in targets:
+        # Arguments may have narrowed the run.
+        for python in () if session.posargs else targets:
             matrix.record(check, core, python, result)

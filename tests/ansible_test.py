@@ -15,7 +15,6 @@ from pathlib import Path
 import matrix
 
 TOP = matrix.BUILD / "ansible-test"
-TREE = TOP / "ansible_collections" / "pgedge" / "platform"
 HOME = TOP / "home"
 
 # ansible-test downloads get-pip from a host of Ansible's. The version that it asks for also comes from the package
@@ -32,8 +31,9 @@ subprocess.run([*pip, "uninstall", "-qq", "--yes", *surplus], check=True) if sur
 """
 
 
-def lay_out_tree() -> None:
+def lay_out_tree(name: str) -> Path:
     """Copy the checkout, without what git ignores, to where ansible-test takes it for the collection."""
+    tree = TOP / name / "ansible_collections" / "pgedge" / "platform"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=matrix.CHECKOUT,
@@ -41,19 +41,20 @@ def lay_out_tree() -> None:
         text=True,
         check=True,
     )
-    shutil.rmtree(TREE, ignore_errors=True)
-    for name in filter(None, listed.stdout.split("\0")):
-        source, target = matrix.CHECKOUT / name, TREE / name
+    shutil.rmtree(tree, ignore_errors=True)
+    for path in filter(None, listed.stdout.split("\0")):
+        source, target = matrix.CHECKOUT / path, tree / path
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     # In a folder that the checkout's git ignores, ansible-test would find nothing to test, and be content.
-    subprocess.run(["git", "init", "--quiet", TREE], check=True)
+    subprocess.run(["git", "init", "--quiet", tree], check=True)
+    return tree
 
 
-def ran(check: str) -> bool:
+def ran(tree: Path, check: str) -> bool:
     """Whether the last run tested anything: ansible-test ends well too when it found nothing."""
-    return any((TREE / "tests" / "output" / "junit").glob(f"*{check}*.xml"))
+    return any((tree / "tests" / "output" / "junit").glob(f"*{check}*.xml"))
 
 
 def prepare_home(bin_dir: Path) -> None:

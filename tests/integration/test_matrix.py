@@ -83,7 +83,8 @@ def host(images: None, collections: Path, top: Path) -> t.Iterator[str]:
     }
     (top / "hosts.json").write_text(json.dumps({"pgedge": {"hosts": {"matrix": variables}}}), "utf-8")
     try:
-        for name in ("create", "prepare"):
+        # What a killed run left would have the Pythons of that time.
+        for name in ("destroy", "create", "prepare"):
             playbook(BIN, SCENARIO / f"{name}.yml", collections=collections, top=top)
         # A Python may have a library of its own, which it looks for where it lay on the machine.
         script = "ls -d /opt/pythons/*/lib > /etc/ld.so.conf.d/pythons.conf; ldconfig"
