@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 PYTHON ?= python3
-# The first pip that knows dependency groups is 25.1; Debian 12 has 23.0.
-PIP_VERSION := 26.3
 
 ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
@@ -25,38 +23,35 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint docs-check unit rootless hosts cluster test-faults site reference picture changelog clean
+.PHONY: help demo build test checks installs cluster-test lint docs-check site reference picture changelog unit rootless hosts \
+	cluster test-faults matrix lock clean collection-path
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo "Each check alone: .venv/bin/nox -l lists them, .venv/bin/nox -s NAME runs one."
 
 demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 	@demo/run
 
 build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarball below ./.build
 
-test: lint docs-check ## Lint, documentation, unit, rootless, and hosts where Docker answers
-	pytest -rs
+test: checks installs cluster-test ## Run every check; hosts where Docker answers, ansible-core where its Python is at hand
+	@python tests/matrix.py table
 
-lint: .venv/dev.stamp build $(CHECKED) ## Check style and types
-	shellcheck .ci/run demo/run extensions/molecule/cluster/look_around tests/images/build
-	ruff check
-	ruff format --check
-	mypy
-	yamllint --strict .
-	reuse lint --lines
-	@# The roles that stand in for the platform's are the scenarios' own.
-	ANSIBLE_ROLES_PATH=extensions/molecule/cluster/stand_ins:extensions/molecule/shared/stand_ins ansible-lint
+checks: .venv/dev.stamp ## Run what changes nothing: style, types, documentation, unit tests on each ansible-core
+	nox --tags static core
 
-docs-check: .venv/dev.stamp build $(CHECKED) ## Check that the documentation renders and is current
-	ansible-doc --type module pgedge.platform.patroni_install >/dev/null
-	ansible-doc --type role pgedge.platform.install_patroni >/dev/null
-	@# It logs to the home of whoever calls it.
-	HOME=$(ROOT)/.build antsibull-docs lint-collection-docs --plugin-docs $(INSTALLED)
-	cd $(CHECKED) && antsibull-changelog lint && antsibull-changelog generate --output $(ROOT)/.build/CHANGELOG.md
-	diff -u CHANGELOG.md .build/CHANGELOG.md
-	python docs/_site/make_reference.py --check
-	$(SITE)
+installs: .venv/dev.stamp ## Install for real: on this machine, and on hosts booted in Docker
+	nox --tags real
+
+cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over a real cluster, and print the figures
+	nox -s cluster
+
+lint: .venv/dev.stamp ## Check style and types
+	nox -s lint types yaml ansible_lint licenses
+
+docs-check: .venv/dev.stamp ## Check that the documentation renders and is current
+	nox -s docs changelog
 
 site: .venv/dev.stamp ## Build the documentation's site below ./.build/site
 	$(SITE)
@@ -67,17 +62,17 @@ reference: .venv/dev.stamp build ## Write docs/reference from the documentation 
 picture: ## Draw docs/images with dot, of Debian's package graphviz
 	dot -Tsvg docs/images/overview.dot -o docs/images/overview.svg
 
-changelog: .venv/dev.stamp $(CHECKED) ## Take the changelog's fragments up for a release
+changelog: .venv/dev.stamp collection-path ## Take the changelog's fragments up for a release
 	cd $(CHECKED) && antsibull-changelog release
 
-unit: .venv/dev.stamp $(CHECKED) ## Run the unit tests
-	pytest -rs tests/unit
+unit: .venv/dev.stamp ## Run the unit tests
+	nox -s unit
 
 rootless: .venv/dev.stamp ## Install for real on this machine, without root
-	pytest -rs tests/integration/test_rootless.py
+	nox -s rootless
 
 hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
-	pytest -rs -m hosts
+	nox -s hosts
 
 cluster: .venv/dev.stamp build ## Bring up a cluster of three hosts, leave it running, and say how to look at it
 	tests/images/build debian12
@@ -85,19 +80,24 @@ cluster: .venv/dev.stamp build ## Bring up a cluster of three hosts, leave it ru
 	@extensions/molecule/cluster/look_around
 
 test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
-	PGEDGE_FAULTS=full PGEDGE_REQUIRE_ENGINE=1 pytest -rs tests/integration/test_lifecycle.py tests/integration/test_faults.py
+	nox -s faults
+
+matrix: .venv/dev.stamp ## Print what the last runs did on each ansible-core and Python
+	@python tests/matrix.py table
+
+lock: .venv/dev.stamp ## Renew the locked dependencies
+	nox -s lock
 
 clean: ## Remove everything that make has made
 	rm -rf .ansible .build .cache .demo .mypy_cache .pytest_cache .ruff_cache .venv collections
 
-.venv/pip.stamp:
+.venv/made.stamp:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet pip==$(PIP_VERSION)
 	@touch $@
 
-.venv/%.stamp: .venv/pip.stamp pyproject.toml
-	$(BIN)/pip install --quiet --group $*
+.venv/%.stamp: requirements/%.txt .venv/made.stamp
+	$(BIN)/pip install --quiet --require-hashes --requirement $<
 	@touch $@
 
 $(TARBALL): .venv/demo.stamp $(SOURCES)
@@ -108,6 +108,8 @@ $(INSTALLED)/MANIFEST.json: $(TARBALL)
 	@touch $@
 
 # Tests import the checkout under its collection name, whatever its folder is called.
+collection-path: $(CHECKED)
+
 $(CHECKED):
 	mkdir -p $(@D)
 	ln -s ../../.. $@

@@ -182,8 +182,8 @@ def _probe_place(path: str, account: Account, host: Host, *, given: str = "", fo
         )
         return Place(path, look(path), missing, controls)
     existing = [step for step in way if os.path.isdir(step)]
-    innermost = existing[-1]
-    missing = tuple(way[len(existing) :])
+    innermost, depth = existing[-1], len(existing)
+    missing = tuple(way[depth:])
     leading = {step for start in (path, given or path, os.path.realpath(innermost)) for step in _way(start)}
     with host.identity(account):
         controlled = {step for step in leading if _is_controlled(step)}

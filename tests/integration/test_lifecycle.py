@@ -202,7 +202,7 @@ def test_the_service_keeps_running(running: Host) -> None:
 
 def test_two_runs_at_once(installed: Host) -> None:
     host = installed
-    runs = [host.start_install(version=NEW) for _ in range(2)]
+    runs = [host.start_install(version=NEW) for _run in range(2)]
     output = [run.communicate(timeout=300)[0] for run in runs]
     changed = sorted('"changed": true' in text for text in output)
     assert changed == [False, True], output

@@ -504,7 +504,7 @@ def test_systemd_accepts_every_unit(hosts: dict[str, Host], name: str) -> None:
     assert not host.install().get("failed")
     lines = host.run("cat", UNIT).stdout.count("\n")
     try:
-        drawn = [legal_paths(draw) for _ in range(50)]
+        drawn = [legal_paths(draw) for _example in range(50)]
         for options, planned in zip(drawn, in_a_row(host, drawn, check_mode=True), strict=True):
             assert planned.get("diff"), (options, planned)
             (entry,) = (entry for entry in planned["diff"] if entry["after_header"] == options["unit_path"])

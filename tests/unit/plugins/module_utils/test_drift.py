@@ -51,8 +51,8 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     ],
 )
 def test_same_version(left, right, same):
-    assert same_version(left, right) is same
-    assert same_version(right, left) is same
+    for one, other in ((left, right), (right, left)):
+        assert same_version(one, other) is same
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,234 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every check of the project. `nox` runs all of them, `nox -s NAME` one, and what follows `--` goes to its tool.
+
+Tags: `static` and `core`, the latter once per ansible-core, change nothing but .build; `real` installs for real. Most
+run in the development environment, .venv, which make brings up to date.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+CHECKOUT = Path(__file__).resolve().parent
+BIN = CHECKOUT / ".venv" / "bin"
+BUILD = CHECKOUT / ".build"
+CHECKED = CHECKOUT / "collections" / "ansible_collections" / "pgedge" / "platform"
+INSTALLED = BUILD / "collections" / "ansible_collections" / "pgedge" / "platform"
+CLUSTER_TEST = "tests/integration/test_cluster.py"
+SCRIPTS = [".ci/run", "demo/run", "extensions/molecule/cluster/look_around", "tests/images/build"]
+
+sys.path.insert(0, str(CHECKOUT / "tests"))
+import ansible_test  # noqa: E402
+import matrix  # noqa: E402
+
+nox.needs_version = ">=2024.10.9"
+nox.options.envdir = ".build/nox"
+nox.options.error_on_external_run = True
+
+# What the tools keep stays in the checkout, not in the caller's home.
+os.environ.update(ANSIBLE_HOME=str(BUILD / "ansible"), ANSIBLE_COLLECTIONS_PATH=str(BUILD / "collections"))
+os.environ.setdefault("PIP_CACHE_DIR", str(CHECKOUT / ".cache" / "pip"))
+os.environ.setdefault("UV_CACHE_DIR", str(CHECKOUT / ".cache" / "uv"))
+# A make that calls nox has no share in the jobs of the one that nox calls.
+os.environ.pop("MAKEFLAGS", None)
+os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+
+each_core = nox.parametrize("core", [nox.param(core, id=core.line) for core in matrix.read()])
+
+
+def make(session: nox.Session, *targets: str) -> None:
+    session.run("make", "--silent", ".venv/dev.stamp", *targets, external=True)
+
+
+def run(session: nox.Session, *command: str | Path, env: dict[str, str] | None = None) -> None:
+    session.run(*command, env=env, external=True)
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def lint(session: nox.Session) -> None:
+    """Style of Python and shell: ruff, shellcheck."""
+    make(session)
+    run(session, "ruff", "check")
+    run(session, "ruff", "format", "--check")
+    run(session, "shellcheck", *SCRIPTS)
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def types(session: nox.Session) -> None:
+    """Types of what runs on hosts: mypy, strict."""
+    make(session, "collection-path")
+    run(session, "mypy")
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def yaml(session: nox.Session) -> None:
+    """Style of YAML: yamllint."""
+    make(session)
+    run(session, "yamllint", "--strict", ".")
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def ansible_lint(session: nox.Session) -> None:
+    """Role, playbooks and metadata: ansible-lint, profile production."""
+    make(session, "build")
+    # The roles that stand in for the platform's are the scenarios' own.
+    stand_ins = os.pathsep.join(f"extensions/molecule/{folder}/stand_ins" for folder in ("cluster", "shared"))
+    run(session, "ansible-lint", env={"ANSIBLE_ROLES_PATH": stand_ins})
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def docs(session: nox.Session) -> None:
+    """Documentation: ansible-doc and antsibull-docs take it, the reference is current, the site builds."""
+    make(session, "build")
+    for kind, name in (("module", "patroni_install"), ("role", "install_patroni")):
+        session.run("ansible-doc", "--type", kind, f"pgedge.platform.{name}", external=True, silent=True)
+    # It logs to the home of whoever calls it.
+    home = {"HOME": str(BUILD)}
+    run(session, "antsibull-docs", "lint-collection-docs", "--plugin-docs", INSTALLED, env=home)
+    run(session, "python", "docs/_site/make_reference.py", "--check")
+    make(session, "site")
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def changelog(session: nox.Session) -> None:
+    """Changelog: fragments in order, and CHANGELOG.md as antsibull-changelog writes it."""
+    make(session, "collection-path")
+    BUILD.mkdir(exist_ok=True)
+    with session.chdir(CHECKED):
+        run(session, "antsibull-changelog", "lint")
+        run(session, "antsibull-changelog", "generate", "--output", BUILD / "CHANGELOG.md")
+    run(session, "diff", "-u", "CHANGELOG.md", BUILD / "CHANGELOG.md")
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def licenses(session: nox.Session) -> None:
+    """License lines in every file: reuse."""
+    make(session)
+    run(session, "reuse", "lint", "--lines")
+
+
+@nox.session(venv_backend="uv", reuse_venv=True, tags=["static"])
+def galaxy(session: nox.Session) -> None:
+    """The tarball as Galaxy would import it: galaxy-importer, no error and no warning."""
+    make(session, "build")
+    session.install("--require-hashes", "-r", "requirements/galaxy.txt")
+    (tarball,) = BUILD.glob("*.tar.gz")
+    run(session, "python", "tests/galaxy.py", tarball)
+    run(session, "ansible-builder", "introspect", BUILD / "collections")
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def unit(session: nox.Session) -> None:
+    """Unit tests, in the development environment: pytest."""
+    make(session, "collection-path")
+    run(session, "pytest", "tests/unit", *session.posargs)
+
+
+@nox.session(venv_backend="none", tags=["core"])
+@each_core
+def sanity(session: nox.Session, core: matrix.Core) -> None:
+    """Rules of ansible-core, per line of it: ansible-test sanity."""
+    controller, targets = begin(session, "sanity", core, core.targets)
+    pythons = [argument for python in targets for argument in ("--target-python", python)]
+    run_ansible_test(session, "sanity", core, targets, "--junit", "--controller", controller, *pythons)
+
+
+@nox.session(venv_backend="none", tags=["core"])
+@each_core
+def units(session: nox.Session, core: matrix.Core) -> None:
+    """Unit tests, per line of ansible-core and Python of hosts: ansible-test units."""
+    controller, targets = begin(session, "units", core, core.runs)
+    pythons = [argument for python in targets for argument in ("--target-python", f"venv/{python}")]
+    run_ansible_test(session, "units", core, targets, "--requirements", "--controller", controller, *pythons)
+
+
+@nox.session(venv_backend="none", tags=["real"])
+def rootless(session: nox.Session) -> None:
+    """A real installation on this machine, without root: pytest."""
+    make(session)
+    run(session, "pytest", "tests/integration/test_rootless.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", tags=["real"])
+def hosts(session: nox.Session) -> None:
+    """Real installations on hosts booted in Docker: pytest, molecule."""
+    make(session)
+    run(session, "pytest", "-m", "hosts", f"--ignore={CLUSTER_TEST}", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def cluster(session: nox.Session) -> None:
+    """A real cluster, deployed, upgraded while a client writes, and failed over: pytest, molecule."""
+    make(session)
+    run(session, "pytest", CLUSTER_TEST, *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def faults(session: nox.Session) -> None:
+    """Installations watched and killed on real hosts, at every boundary: pytest."""
+    make(session)
+    full = {"PGEDGE_FAULTS": "full", "PGEDGE_REQUIRE_ENGINE": "1"}
+    tests = [f"tests/integration/test_{name}.py" for name in ("lifecycle", "faults")]
+    run(session, "pytest", *tests, *session.posargs, env=full)
+
+
+@nox.session(venv_backend="none", default=False)
+def lock(session: nox.Session) -> None:
+    """Renew requirements/*.txt: the newest release of everything that development needs."""
+    make(session)
+    for group in ("demo", "dev", "galaxy"):
+        compile_requirements(session, f"requirements/{group}.txt", "3.11", "--generate-hashes", "--group", group)
+    compile_requirements(session, "tests/unit/requirements.txt", "3.8", "--group", "unit")
+    for core in matrix.read():
+        wanted = BUILD / "core.in"
+        wanted.write_text(f"ansible-core~={core.line}.0\nansible~={core.ansible}.0\n", "utf-8")
+        oldest = min(core.controllers, key=matrix.number)
+        compile_requirements(session, str(core.requirements), oldest, "--generate-hashes", str(wanted))
+
+
+def compile_requirements(session: nox.Session, output: str, python: str, *arguments: str) -> None:
+    # A lock file names no index: each machine has its own.
+    plain = ("--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--custom-compile-command", "make lock")
+    universal = ("--universal", "--python-version", python)
+    run(
+        session, "uv", "pip", "compile", "--quiet", "--upgrade", *universal, *plain, *arguments, "--output-file", output
+    )
+
+
+def begin(session: nox.Session, check: str, core: matrix.Core, wanted: tuple[str, ...]) -> tuple[str, list[str]]:
+    """Say which Python runs the check and which it is for; name those that are not at hand."""
+    make(session)
+    lacking = matrix.missing(wanted) if core.controller else list(wanted)
+    for python in lacking:
+        reason = f"no Python {python if core.controller else ' or '.join(core.controllers)} here"
+        matrix.record(check, core, python, reason)
+        session.warn(f"ansible-core {core.version}, {check} for Python {python}: not run, {reason}")
+    if lacking and os.environ.get("PGEDGE_REQUIRE_PYTHONS") == "1":
+        session.error("PGEDGE_REQUIRE_PYTHONS=1: every Python of tests/matrix.toml is wanted")
+    if len(lacking) == len(wanted):
+        session.skip("nothing of it can run here")
+    return f"origin:python={core.controller}", [python for python in wanted if python not in lacking]
+
+
+def run_ansible_test(session: nox.Session, check: str, core: matrix.Core, targets: list[str], *arguments: str) -> None:
+    bin_dir = matrix.make_environment(core)
+    tree = ansible_test.lay_out_tree(f"{check}-{core.line}")
+    ansible_test.prepare_home(bin_dir)
+    env = ansible_test.environment(bin_dir, matrix.link_pythons({*core.controllers, *core.targets}))
+    result = "failed"
+    try:
+        with session.chdir(tree):
+            run(session, bin_dir / "ansible-test", check, "--color", "no", *arguments, *session.posargs, env=env)
+        if not ansible_test.ran(tree, check):
+            session.error(f"ansible-test {check} found nothing to test")
+        result = matrix.PASSED
+    finally:
+        # Arguments may have narrowed the run.
+        for python in () if session.posargs else targets:
+            matrix.record(check, core, python, result)

@@ -1,0 +1,130 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module on a real host, with the oldest and the newest ansible-core and each Python that a host may have.
+
+Which ones, tests/matrix.toml says. The host gets the machine's Pythons lent; what is not at hand is skipped by name, or
+fails with PGEDGE_REQUIRE_PYTHONS=1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+SCENARIO = CHECKOUT / "extensions" / "molecule" / "default"
+CONTAINER = "pgedge-platform-test-matrix"
+# What the module imports beyond the pure Python of the standard library.
+PROBE = "import ctypes, fcntl, grp, pwd, select, sys; print('%d.%d' % sys.version_info[:2])"
+
+sys.path.insert(0, str(CHECKOUT / "tests"))
+import matrix  # noqa: E402
+
+pytestmark = pytest.mark.hosts
+
+
+def edges() -> list[matrix.Core]:
+    """The oldest and the newest line; where they cannot run here, also those that can."""
+    lines = matrix.read()
+    here = [core for core in lines if core.controller] or lines
+    return list(dict.fromkeys([lines[0], here[0], here[-1], lines[-1]]))
+
+
+COMBINATIONS = [(core, python) for core in edges() for python in core.runs]
+
+
+def prefix(python: str) -> Path | None:
+    """The folder that an interpreter can be lent with, or None where it is part of the machine's own system."""
+    found = matrix.find_python(python)
+    folder = found.parents[1] if found else None
+    return None if folder in (Path("/"), Path("/usr")) else folder
+
+
+def playbook(bin_dir: Path, *arguments: str | Path, collections: Path, top: Path) -> None:
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_HOME": str(top / "ansible"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_ROLES_PATH": str(SCENARIO / "roles"),
+    }
+    command = [bin_dir / "ansible-playbook", "--inventory", top / "hosts.json", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("matrix")
+
+
+@pytest.fixture(scope="module")
+def host(images: None, collections: Path, top: Path) -> t.Iterator[str]:
+    """A Debian 12 with the account, and with the machine's Pythons below /opt/pythons."""
+    lent = {python: prefix(python) for _core, python in COMBINATIONS}
+    mounts = [{"source": str(path), "target": f"/opt/pythons/{python}"} for python, path in lent.items() if path]
+    variables = {
+        "ansible_connection": "community.docker.docker",
+        "ansible_host": CONTAINER,
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "account_home": "/var/lib/postgresql",
+        "host_image": os.environ.get("MOLECULE_IMAGE_DEBIAN12") or "pgedge-platform-test/debian12",
+        "host_mounts": mounts,
+        "machine_ca_bundle": "/etc/ssl/certs/machine-ca-certificates.crt",
+    }
+    (top / "hosts.json").write_text(json.dumps({"pgedge": {"hosts": {"matrix": variables}}}), "utf-8")
+    try:
+        # What a killed run left would have the Pythons of that time.
+        for name in ("destroy", "create", "prepare"):
+            playbook(BIN, SCENARIO / f"{name}.yml", collections=collections, top=top)
+        # A Python may have a library of its own, which it looks for where it lay on the machine.
+        script = "ls -d /opt/pythons/*/lib > /etc/ld.so.conf.d/pythons.conf; ldconfig"
+        subprocess.run(["docker", "exec", CONTAINER, "sh", "-c", script], check=True)
+        yield CONTAINER
+    finally:
+        playbook(BIN, SCENARIO / "destroy.yml", collections=collections, top=top)
+
+
+def interpreter(host: str, python: str) -> str | None:
+    """The path of a Python in the host, its own or a lent one, if it runs there."""
+    for path in ("/usr/bin/python3", f"/opt/pythons/{python}/bin/python{python}"):
+        answer = subprocess.run(
+            ["docker", "exec", host, path, "-c", PROBE], capture_output=True, text=True, check=False
+        )
+        if answer.stdout.strip() == python:
+            return path
+    return None
+
+
+def lack(core: matrix.Core, python: str, reason: str) -> t.NoReturn:
+    matrix.record("hosts", core, python, reason)
+    (pytest.fail if os.environ.get("PGEDGE_REQUIRE_PYTHONS") == "1" else pytest.skip)(reason)
+
+
+@pytest.mark.parametrize(
+    ("core", "python"), COMBINATIONS, ids=[f"core {core.line}, Python {python}" for core, python in COMBINATIONS]
+)
+def test_install(core: matrix.Core, python: str, host: str, collections: Path, top: Path) -> None:
+    if core.controller is None:
+        lack(core, python, f"no Python {' or '.join(core.controllers)} here")
+    path = interpreter(host, python)
+    if path is None:
+        lack(core, python, f"no Python {python} here that the host can be lent")
+    wanted = {"ansible_python_interpreter": path, "wanted_core": core.version, "wanted_python": python}
+
+    result = "failed"
+    try:
+        arguments = (Path(__file__).with_name("matrix.yml"), "--extra-vars", json.dumps(wanted))
+        playbook(matrix.make_environment(core), *arguments, collections=collections, top=top)
+        result = matrix.PASSED
+    finally:
+        matrix.record("hosts", core, python, result)
