@@ -55,7 +55,7 @@ def playbook(bin_dir: Path, *arguments: str | Path, collections: Path, top: Path
         "ANSIBLE_HOME": str(top / "ansible"),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_PIPELINING": "1",
-        "ANSIBLE_ROLES_PATH": str(SCENARIO / "roles"),
+        "ANSIBLE_ROLES_PATH": str(SCENARIO.parent / "shared" / "stand_ins"),
     }
     command = [bin_dir / "ansible-playbook", "--inventory", top / "hosts.json", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
