@@ -172,8 +172,9 @@ notes:
     private certificate authority (E(PIP_CERT), E(REQUESTS_CA_BUNDLE)) and pip's settings (E(PIP_INDEX_URL)).
   - pipx is told to use pip, not uv, because uv heeds neither E(PIP_INDEX_URL) and its like nor pip's configuration.
 seealso:
-  - plugin: pgedge.platform.install_patroni
-    plugin_type: role
+  - name: install_patroni
+    description: The role of this collection that calls the module.
+    link: https://github.com/pgEdge/pgedge-platform/blob/main/docs/reference/install_patroni.md
   - name: Patroni
     description: The documentation of Patroni.
     link: https://patroni.readthedocs.io/

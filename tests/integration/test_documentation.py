@@ -102,7 +102,7 @@ def test_the_page_on_installation(controller: Controller, hosts: dict[str, Host]
 def test_the_role_with_variables(controller: Controller, hosts: dict[str, Host]) -> None:
     controller.write("choose.yml", documented("Choose", "yaml", "docs/install.md"))
 
-    first, second = (controller.type("ansible-playbook -i hosts.yml choose.yml") for _ in range(2))
+    first, second = (controller.type("ansible-playbook -i hosts.yml choose.yml") for _run in range(2))
 
     assert changed(first) == dict.fromkeys(NAMES, 1)
     assert changed(second) == dict.fromkeys(NAMES, 0)
