@@ -159,7 +159,7 @@ def rootless(session: nox.Session) -> None:
 def hosts(session: nox.Session) -> None:
     """Real installations on hosts booted in Docker: pytest, molecule."""
     make(session)
-    run(session, "pytest", "-m", "hosts", f"--ignore={CLUSTER_TEST}", *session.posargs)
+    run(session, "pytest", "tests/integration", "-m", "hosts", f"--ignore={CLUSTER_TEST}", *session.posargs)
 
 
 @nox.session(venv_backend="none")
