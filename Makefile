@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo build test checks installs cluster-test lint docs-check site reference picture changelog unit rootless hosts \
-	cluster test-faults matrix lock clean collection-path
+	cluster test-faults matrix bench bench-quick bench-docs lock clean collection-path
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -87,6 +87,18 @@ matrix: .venv/dev.stamp ## Print what the last runs did on each ansible-core and
 
 lock: .venv/dev.stamp ## Renew the locked dependencies
 	nox -s lock
+
+bench: .venv/dev.stamp build ## Measure against ping, tasks and bare commands on hosts over ssh; takes hours
+	tests/images/build debian12
+	python bench/run.py
+
+bench-quick: .venv/dev.stamp build ## The same in short: one round, to see that it works
+	tests/images/build debian12
+	python bench/run.py --quick
+
+bench-docs: .venv/dev.stamp build ## The same as bench, and write the figures into docs/performance.md
+	tests/images/build debian12
+	python bench/run.py --publish
 
 clean: ## Remove everything that make has made
 	rm -rf .ansible .build .cache .demo .mypy_cache .pytest_cache .ruff_cache .venv collections

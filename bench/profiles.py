@@ -1,0 +1,57 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the time goes: the tasks of a re-run, and the programs that an installation starts. One run each."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from cases import PLAYS, TRACED
+from commands import BARE_INSTALL, BARE_UPGRADE, NEW
+from controller import Controller, measure
+from images import Images
+from lab import Lab
+from programs import STRACE, read_programs
+from results import Results
+
+_TASK = re.compile(r"^(.*?) -{3,} ([\d.]+)s$", re.MULTILINE)
+
+
+def profile(lab: Lab, results: Results, images: Images) -> None:
+    _tasks(lab, results, images)
+    for subject, start, bare in (
+        ("installation", (images.warm, images.warm), BARE_INSTALL),
+        ("upgrade", (images.old_role, images.old_pipx), BARE_UPGRADE),
+    ):
+        host = lab.boot(start[0])
+        controller = Controller(lab, [host])
+        controller.play("role.yml", changed=True, patroni_version=NEW, **TRACED)
+        results.profile[f"{subject} by the role"] = _rows(host.trace())
+        lab.remove(host)
+        host = lab.boot(start[1])
+        host.shell(f"cat > /run/bare <<'END'\nset -e\n{bare}\nEND")
+        measure(host.ssh(f"{STRACE} bash /run/bare"))
+        results.profile[f"{subject} by bare commands"] = _rows(host.trace())
+        lab.remove(host)
+
+
+def _rows(trace: str) -> list[list[t.Any]]:
+    return [[program.words, round(program.begin, 3), round(program.seconds, 3)] for program in read_programs(trace)]
+
+
+def _tasks(lab: Lab, results: Results, images: Images) -> None:
+    """Divide a re-run into its tasks, as Ansible counts them, and what comes before and after."""
+    host = lab.boot(images.role)
+    controller = Controller(lab, [host])
+    controller.play("ping.yml", changed=False)
+    for name, playbook in PLAYS.items():
+        run = controller.play(
+            playbook, changed=False, settings={"ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks"}
+        )
+        tasks = [(title.strip(), float(seconds)) for title, seconds in _TASK.findall(run.output)]
+        rest = run.seconds - sum(seconds for _title, seconds in tasks)
+        rows = [["ansible-playbook, outside of tasks", rest], *tasks]
+        results.profile[f"re-run, {name}"] = [[title, 0.0, round(seconds, 3)] for title, seconds in rows]
+    lab.remove(host)

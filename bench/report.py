@@ -1,0 +1,201 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the samples say: figures with their aims, and tables. Pure functions of what was kept as JSON."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import typing as t
+
+BEGIN, END = "<!-- made by make bench: {} -->", "<!-- end: {} -->"
+_LINEAR = 1.10
+_SHOWN_SECONDS = 0.25
+_UNITS = {
+    "seconds": ("elapsed", "s"),
+    "on_host_seconds": ("elapsed on the host", "s"),
+    "on_host_cpu_seconds": ("host's CPU", "s"),
+    "cpu_seconds": ("controller's CPU", "s"),
+    "peak_mib": ("controller's peak memory", "MiB"),
+    "controller_cpu_seconds": ("controller's CPU", "s"),
+    "controller_peak_mib": ("controller's peak memory", "MiB"),
+    "host_cpu_seconds": ("host's CPU", "s"),
+    "host_peak_mib": ("host's peak memory", "MiB"),
+    "payload_bytes": ("payload", "bytes"),
+    "programs": ("programs started on the host", ""),
+}
+
+
+class Figure(t.NamedTuple):
+    """A ratio of medians.
+
+    Attributes:
+        low, high: the least and the greatest ratio of a round.
+        aim: "<=" or ">=" and the bound; None where none was set.
+    """
+
+    what: str
+    value: float
+    low: float
+    high: float
+    aim: t.Optional[t.Tuple[str, float]]  # noqa: UP006, UP045 - read on the Pythons of the unit tests
+
+    @property
+    def reached(self) -> bool | None:
+        if self.aim is None:
+            return None
+        sign, bound = self.aim
+        return self.value <= bound if sign == "<=" else self.value >= bound
+
+
+def figures(data: t.Mapping[str, t.Any]) -> list[Figure]:
+    """Compute every ratio that the samples allow, in the order of the comparisons."""
+    samples = data["samples"]
+    found: list[Figure | None] = [
+        _ratio(samples, "rerun", "seconds", "role", "ping", ("<=", 1.10)),
+        _ratio(samples, "rerun", "seconds", "tasks", "role", (">=", 2.5)),
+        _ratio(samples, "rerun", "seconds", "tasks, skipping", "role"),
+    ]
+    for case in ("installation, local index", "installation, real index"):
+        found.append(_ratio(samples, case, "seconds", "role", "bare commands", ("<=", 1.03)))
+        found.append(_ratio(samples, case, "on_host_seconds", "role", "bare commands", ("<=", 1.0)))
+        found.append(_ratio(samples, case, "on_host_cpu_seconds", "role", "bare commands"))
+    for quantity in ("seconds", "on_host_seconds", "on_host_cpu_seconds"):
+        found.append(_ratio(samples, "upgrade", quantity, "role", "bare commands"))
+    found.append(_ratio(samples, "cost", "payload_bytes", "role", "ping", ("<=", 1.25)))
+    for quantity in ("programs", "host_cpu_seconds", "host_peak_mib", "controller_cpu_seconds", "controller_peak_mib"):
+        found.append(_ratio(samples, "cost", quantity, "role", "ping"))
+    found.append(_ratio(samples, "cost", "controller_cpu_seconds", "module", "ping"))
+    fleets = sorted((case for case in samples if case.startswith("fleet of ")), key=_size)
+    largest = _size(fleets[-1]) if fleets else 0
+    for case in fleets:
+        aim = ("<=", 1.15) if _size(case) == largest else None
+        for candidate in ("role", "role, check mode"):
+            for quantity in ("cpu_seconds", "seconds"):
+                found.append(_ratio(samples, case, quantity, candidate, "ping", aim))
+    found += [_growth(samples, forks) for forks in (10, 50)]
+    return [figure for figure in found if figure is not None]
+
+
+def _size(case: str) -> int:
+    return int(re.findall(r"\d+", case)[0])
+
+
+def _ratio(
+    samples: t.Mapping[str, t.Any],
+    case: str,
+    quantity: str,
+    above: str,
+    below: str,
+    aim: tuple[str, float] | None = None,
+) -> Figure | None:
+    try:
+        tops, bottoms = (samples[case][name][quantity] for name in (above, below))
+    except KeyError:
+        return None
+    rounds = [top / bottom for top, bottom in zip(tops, bottoms)]  # noqa: B905 - not on the oldest Python
+    what = f"{case}: {above} / {below}, {_UNITS[quantity][0]}"
+    return Figure(what, statistics.median(tops) / statistics.median(bottoms), min(rounds), max(rounds), aim)
+
+
+def _growth(samples: t.Mapping[str, t.Any], forks: int) -> Figure | None:
+    """What one more host costs the controller among many hosts, against among few; 1 is linear."""
+    try:
+        costs = {size: samples[f"fleet of {size}, forks {forks}"]["role"]["cpu_seconds"] for size in (1, 10, 50, 100)}
+    except KeyError:
+        return None
+
+    def marginal(of: t.Callable[[t.Sequence[float]], float]) -> float:
+        few, many = ((of(costs[b]) - of(costs[a])) / (b - a) for a, b in ((1, 50), (50, 100)))
+        return many / few
+
+    rounds = [marginal(lambda taken, number=number: taken[number]) for number in range(len(costs[1]))]
+    what = f"fleet, forks {forks}: controller's CPU of a host beyond 50 / up to 50"
+    return Figure(what, marginal(statistics.median), min(rounds), max(rounds), ("<=", _LINEAR))
+
+
+Rows = t.List[t.List[str]]  # noqa: UP006 - read on the Pythons of the unit tests
+
+
+def aims(data: t.Mapping[str, t.Any]) -> Rows:
+    """The ratios as a table, its header first."""
+    rows = [["Ratio of medians", "Reached", "Rounds", "Aim", ""]]
+    for figure in figures(data):
+        verdict = {None: "", True: "reached", False: "**missed**"}[figure.reached]
+        aim = " ".join([_SIGNS[figure.aim[0]], f"{figure.aim[1]:.2f}"]) if figure.aim else ""
+        spread = f"{figure.low:.2f} to {figure.high:.2f}"
+        rows.append([figure.what, f"{figure.value:.2f}", spread, aim, verdict])
+    return rows
+
+
+_SIGNS = {"<=": "at most", ">=": "at least"}
+
+
+def medians(data: t.Mapping[str, t.Any]) -> Rows:
+    """All that was measured, as a table, its header first."""
+    rows = [["Comparison", "Of", "Quantity", "Median", "Least to greatest", "Rounds"]]
+    for case, candidates in data["samples"].items():
+        for candidate, quantities in candidates.items():
+            for quantity, taken in quantities.items():
+                name, unit = _UNITS[quantity]
+                shown = [_number(value, unit) for value in (statistics.median(taken), min(taken), max(taken))]
+                median, spread = f"{shown[0]} {unit}".strip(), f"{shown[1]} to {shown[2]}"
+                rows.append([case, candidate, name, median, spread, str(len(taken))])
+    return rows
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.2f}" if unit == "s" else f"{value:.0f}"
+
+
+def profile(data: t.Mapping[str, t.Any]) -> Rows:
+    """Where the time goes, as a table, its header first; what takes next to nothing is left out."""
+    rows = [["Run", "What", "From", "Seconds"]]
+    for subject, entries in data["profile"].items():
+        for words, begin, seconds in entries:
+            if seconds >= _SHOWN_SECONDS:
+                rows.append([subject, f"`{words}`", f"{begin:.1f} s", f"{seconds:.2f}"])
+    return rows
+
+
+def machine(data: t.Mapping[str, t.Any]) -> Rows:
+    """What it was measured on, as a table, its header first."""
+    return [["Fact", "Value"], *([name, str(value)] for name, value in data["machine"].items())]
+
+
+TABLES: dict[str, t.Callable[[t.Mapping[str, t.Any]], Rows]] = {
+    "aims": aims,
+    "medians": medians,
+    "profile": profile,
+    "machine": machine,
+}
+
+
+def markdown(rows: Rows) -> str:
+    header, *body = rows
+    lines = [header, ["---"] * len(header), *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+PICTURE = """\
+![Bars of the re-run, the installations and the upgrade, each next to what it is compared with, and lines of the
+controller's CPU over the hosts of the inventory.](images/bench.png)
+"""
+
+
+def fill_in(page: str, data: t.Mapping[str, t.Any]) -> str:
+    """Put the picture and the tables into a page, between their marks.
+
+    Raises:
+        ValueError: the page has no place for one of them.
+    """
+    parts = {"picture": PICTURE, **{name: markdown(table(data)) for name, table in TABLES.items()}}
+    for name, text in parts.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, mark, rest = page.partition(f"{begin}\n")
+        _old, closing, after = rest.partition(end)
+        if not mark or not closing:
+            raise ValueError(f"the page lacks the marks {begin} and {end}")
+        page = f"{before}{begin}\n\n{text}\n{end}{after}"
+    return page

@@ -1,0 +1,70 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures of the page on performance are those that were measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+
+from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, prose, read
+
+PAGE = "docs/performance.md"
+KEPT = CHECKOUT / "docs" / "bench.json"
+
+
+@pytest.fixture(scope="module")
+def report():
+    spec = importlib.util.spec_from_file_location("report", str(CHECKOUT / "bench" / "report.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_says_what_was_measured_and_nothing_else(report):
+    page = read(PAGE)
+    if KEPT.exists():
+        assert report.fill_in(page, json.loads(KEPT.read_text("utf-8"))) == page
+        assert (CHECKOUT / "docs/images/bench.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        assert "| Ratio of medians |" not in page
+        assert "bench.png" not in prose(PAGE)
+
+
+def test_the_page_has_a_place_for_all_of_it_and_a_changed_figure_shows(report):
+    data = samples(rerun={"ping": {"seconds": [1.0]}, "role": {"seconds": [1.1]}})
+    slower = samples(rerun={"ping": {"seconds": [1.0]}, "role": {"seconds": [1.2]}})
+
+    filled = report.fill_in(read(PAGE), data)
+
+    assert "| rerun: role / ping, elapsed | 1.10 |" in filled
+    assert report.fill_in(filled, data) == filled
+    assert report.fill_in(filled, slower) != filled
+
+
+def test_a_page_without_a_place_for_a_table_is_refused(report):
+    with pytest.raises(ValueError, match="lacks the marks"):
+        report.fill_in("# Performance\n", samples())
+
+
+def samples(**cases):
+    return {"samples": cases, "profile": {}, "machine": {}}
+
+
+@pytest.mark.parametrize(("role", "reached"), [([1.0, 1.1, 1.2], True), ([1.0, 1.11, 1.2], False)])
+def test_an_aim_is_judged_by_the_ratio_of_medians(report, role, reached):
+    (figure,) = report.figures(samples(rerun={"ping": {"seconds": [1.0, 1.0, 1.0]}, "role": {"seconds": role}}))
+
+    assert figure.reached is reached
+    assert (figure.low, figure.high) == (1.0, 1.2)
+
+
+def test_growth_is_the_cost_of_a_further_host(report):
+    cases = {f"fleet of {size}, forks 10": {"role": {"cpu_seconds": [1.0 + size * 0.1]}} for size in (1, 10, 50, 100)}
+    (figure,) = report.figures(samples(**cases))
+
+    assert figure.value == pytest.approx(1.0)
+    assert figure.reached
