@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import time
 import typing as t
@@ -27,6 +28,8 @@ if t.TYPE_CHECKING:
 
 _LOCK_POLL_SECONDS = 2.0
 _APT_FAILED = 100
+# Where Debian's and Red Hat's Python have what ensurepip installs.
+_PIP_WHEELS = "/usr/share/python-wheels/pip-*.whl"
 # Of pip's output, the end.
 _LOG_CHARACTERS = 8000
 # A command such as patronictl list is over by then; one that watches the cluster is not waited for.
@@ -229,13 +232,15 @@ class Applier:
                 f"no pipx that {self._desired.account.name} can run is there after the installation of one; "
                 "name one in pipx_executable"
             )
-        argv = _commands.pipx_install(self.pipx.path, step.requirement, step.python)
+        pipx = self.pipx
+        argv = _commands.pipx_install(pipx.path, step.requirement, step.python)
         desired = self._desired
         try:
             with self._netrc(step.generation, as_account=True) as netrc:
                 environment = _commands.pipx_environment(
                     step.generation, desired.shared_libraries, desired.sources, netrc
                 )
+                self._make_shared_libraries(pipx, environment)
                 self._run_patiently(
                     argv, environment, desired.account, lambda completed: self._examine_pipx(step, completed)
                 )
@@ -251,6 +256,24 @@ class Applier:
             if not offered:
                 raise
             raise CommandError(_commands.not_offered(step.requirement, offered), error.completed) from error
+
+    def _make_shared_libraries(self, pipx: model.Pipx, environment: t.Mapping[str, str]) -> None:
+        """Spare pipx a pip that it would install, compile and replace at once; docs/performance.md has what that saves.
+
+        Newer pipx runs that pip from its wheel too, but does not find Debian's. Where something is missing or fails,
+        pipx goes its own way.
+        """
+        account, path = self._desired.account, self._desired.shared_libraries
+        wheels = glob.glob(_PIP_WHEELS)
+        with self._host.identity(account):
+            python = _commands.parse_interpreter(_files.read_text(pipx.path) or "")
+            if not wheels or python is None or os.path.lexists(path):
+                return
+        for argv in _commands.make_shared_libraries(python, path, max(wheels), pipx.version or ""):
+            if self._host.run(argv, account=account, environment=environment).rc != 0:
+                with self._host.identity(account):
+                    _files.remove_tree(path)
+                return
 
     def _examine_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
         """Add to a failure what pip said, which goes away with the generation, and clear the way for another try."""

@@ -128,6 +128,28 @@ def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
     return [pipx, "install", *chosen, requirement]
 
 
+def parse_interpreter(script: str) -> str | None:
+    """Read which Python runs a script, such as pipx, from its first line."""
+    matched = re.match(r"#! *(/\S*/python[\d.]*)\s", script)
+    return matched.group(1) if matched else None
+
+
+def make_shared_libraries(python: str, path: str, wheel: str, pipx: str) -> list[list[str]]:
+    """Make what pipx makes itself: an environment with the newest pip, which all of its environments share.
+
+    What is not compiled now, Python compiles when it is first used.
+
+    Args:
+        wheel: of the pip that runs meanwhile.
+        pipx: its version; until 1.2 it keeps more than pip there.
+    """
+    names = ["pip", "setuptools", "wheel"] if re.match(r"0\.|1\.[012]\b", pipx) else ["pip"]
+    return [
+        [python, "-m", "venv", "--without-pip", path],
+        [f"{path}/bin/python", f"{wheel}/pip", "install", "--quiet", "--retries=0", "--no-compile", *names],
+    ]
+
+
 def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str]:
     """Tell pip where packages come from.
 

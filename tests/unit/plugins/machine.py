@@ -430,6 +430,7 @@ class Machine:
         for room in (_host, _params):
             set_attribute(room, "ROOT_PATH", folders)
         set_attribute(_probe, "_APT_LISTS", f"{self.base}/var/lib/apt/lists")
+        set_attribute(_apply, "_PIP_WHEELS", f"{self.base}/usr/share/python-wheels/pip-*.whl")
         set_attribute(
             _probe, "_UNIT_FOLDERS", tuple(f"{self.base}{rest}/systemd/system" for rest in ("/etc", "/usr/lib"))
         )

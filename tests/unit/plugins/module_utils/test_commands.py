@@ -82,6 +82,44 @@ def test_argv(command, argv):
     assert command == argv
 
 
+@pytest.mark.parametrize(
+    ("pipx", "names"),
+    [
+        ("0.16.4", ["pip", "setuptools", "wheel"]),
+        ("1.1.0", ["pip", "setuptools", "wheel"]),
+        ("1.2.1", ["pip", "setuptools", "wheel"]),
+        ("1.3.0", ["pip"]),
+        ("1.10.0", ["pip"]),
+        ("1.18.4", ["pip"]),
+        ("2.0", ["pip"]),
+    ],
+)
+def test_shared_libraries_hold_what_each_pipx_puts_there(pipx, names):
+    venv, install = _commands.make_shared_libraries("/usr/bin/python3", "/p/shared", "/w/pip-23.whl", pipx)
+
+    assert venv == ["/usr/bin/python3", "-m", "venv", "--without-pip", "/p/shared"]
+    options = ["--quiet", "--retries=0", "--no-compile"]
+    assert install == ["/p/shared/bin/python", "/w/pip-23.whl/pip", "install", *options, *names]
+
+
+@pytest.mark.parametrize(
+    ("script", "python"),
+    [
+        ("#!/usr/bin/python3\nimport sys\n", "/usr/bin/python3"),
+        ("#! /usr/bin/python3.9 -sP\n", "/usr/bin/python3.9"),
+        ("#!/opt/pipx/bin/python\n", "/opt/pipx/bin/python"),
+        ("#!/usr/bin/env python3\n", None),
+        ("#!/bin/sh\n", None),
+        ("#!/usr/bin/pythonic\n", None),
+        ("import sys\n#!/usr/bin/python3\n", None),
+        ("\x7fELF", None),
+        ("", None),
+    ],
+)
+def test_interpreter_of_a_script(script, python):
+    assert _commands.parse_interpreter(script) == python
+
+
 def test_pipx_environment():
     assert _commands.pipx_environment("/home/pg/pipx/patroni/3", "/home/pg/pipx/shared", Sources()) == {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call, Machine
 
 PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PREFER_BINARY": "1"}
@@ -301,6 +302,60 @@ def test_pipx_there(machine):
 
     assert steps(result) == first_steps(machine)
     assert_installed(machine)
+
+
+@pytest.fixture
+def wheel(machine):
+    """A pipx that Python runs, and the system's wheel of pip."""
+    Path(machine.tool("pipx")).write_text("#!/usr/bin/python3\nimport pipx\n", "utf-8")
+    path = Path(machine.base, "usr/share/python-wheels/pip-23.0.1-py3-none-any.whl")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return str(path)
+
+
+def shared_libraries(machine, wheel):
+    """The calls that make pipx's shared libraries."""
+    path = f"{machine.pipx_home}/shared"
+
+    def make():
+        os.makedirs(f"{path}/bin")
+        os.symlink(machine.interpreter, f"{path}/bin/python")
+
+    def fill():
+        add_distribution(Path(path, "lib/python3.11/site-packages"), "pip-26.3", {"pip/__init__.py": ""})
+
+    options = ["--quiet", "--retries=0", "--no-compile", "pip", "setuptools", "wheel"]
+    common = {"variables": pipx_variables(machine), "as_account": True}
+    return [
+        Call(["/usr/bin/python3", "-m", "venv", "--without-pip", path], effect=make, **common),
+        Call([f"{path}/bin/python", f"{wheel}/pip", "install", *options], effect=fill, **common),
+    ]
+
+
+def test_shared_libraries_are_made_once_and_with_the_wheel_of_the_system(machine, wheel):
+    calls = first_installation(machine)
+
+    result = machine.run(*calls[:3], *shared_libraries(machine, wheel), *calls[3:])
+
+    assert steps(result) == first_steps(machine)
+    assert machine.look(f"{machine.pipx_home}/shared") == (UID, GID, 0o755)
+    machine.run(*upgrade(machine, "4.1.6"), version="4.1.6")
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_shared_libraries_that_cannot_be_made_are_left_to_pipx(machine, wheel, failing):
+    calls, making = first_installation(machine), shared_libraries(machine, wheel)
+    making[failing] = making[failing]._replace(rc=1)
+
+    def pipx_makes_them():
+        assert not os.path.lexists(f"{machine.pipx_home}/shared")
+        calls[3].effect()
+
+    result = machine.run(*calls[:3], *making[: failing + 1], calls[3]._replace(effect=pipx_makes_them), *calls[4:])
+
+    assert steps(result) == first_steps(machine)
+    assert machine.warnings == []
 
 
 def test_pipx_there_on_redhat(make_machine):
