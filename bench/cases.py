@@ -21,8 +21,7 @@ MEASURED = {"ansible_python_interpreter": MEASURED_PYTHON}
 TRACED = {"ansible_python_interpreter": TRACED_PYTHON}
 # Hosts that a fleet of any size is spread over.
 _FLEET_HOSTS = 4
-FORKS = (10, 50)
-PLAYS = {"ping": "ping.yml", "role": "role.yml"}
+PLAYS = {"ping": "ping.yml", "module": "module.yml", "role, unvalidated": "unvalidated.yml", "role": "role.yml"}
 
 
 def rerun(lab: Lab, results: Results, images: Images, rounds: int) -> None:
@@ -35,9 +34,7 @@ def rerun(lab: Lab, results: Results, images: Images, rounds: int) -> None:
 
     version = {"patroni_version": NEW}
     candidates = {
-        "ping": play(role, "ping.yml"),
-        "role": play(role, "role.yml"),
-        "module": play(role, "module.yml"),
+        **{name: play(role, playbook) for name, playbook in PLAYS.items()},
         "tasks": play(tasks, "tasks.yml", **version),
         "tasks, skipping": play(tasks, "tasks.yml", skip_installed=True, **version),
     }
@@ -114,20 +111,24 @@ def savings(lab: Lab, results: Results, images: Images, rounds: int) -> None:
 
         return run
 
-    compiled = f"python3 -m compileall -q -j 0 {HOME}/s/venvs/patroni/lib || true"
-    shared = f"python3 -m venv {HOME}/s/shared"
-    # Else Debian 12's pip installs a source package without a dist-info folder, by which a whole environment is known.
-    new_way = "PIP_USE_PEP517=1"
+    shared = (
+        f"python3 -m venv --without-pip {HOME}/s/shared\n{HOME}/s/shared/bin/python $(ls {_WHEEL_OF_PIP})/pip install"
+    )
+    compiled, uncompiled = (f"{shared} --quiet {option} pip setuptools wheel" for option in ("", "--no-compile"))
+    compile_all = f"python3 -m compileall -q -j 0 {HOME}/s/venvs/patroni/lib"
     with_uv = f"PIPX_DEFAULT_BACKEND=uv UV_NO_CACHE=1 UV_DEFAULT_INDEX=$({_INDEX}) PATH={_NEWER}:$PATH"
     in_turns(
         results,
         "savings",
         {
             "pipx install": variant(),
-            "not compiled": variant(environment="PIP_NO_COMPILE=1"),
-            "compiled at the end, on all cores": variant(environment="PIP_NO_COMPILE=1", after=compiled),
-            "the system's pip": variant(before=shared, environment=new_way),
-            "source packages built beforehand": variant(environment=f"PIP_FIND_LINKS={_WHEELS}"),
+            "shared libraries by the wheel": variant(compiled),
+            "as the module": variant(uncompiled),
+            "as the module, nothing compiled": variant(uncompiled, environment="PIP_NO_COMPILE=1"),
+            "as the module, compiled on all cores": variant(
+                uncompiled, environment="PIP_NO_COMPILE=1", after=compile_all
+            ),
+            "as the module, sources built": variant(uncompiled, environment=f"PIP_FIND_LINKS={_WHEELS}"),
             "pipx 1.18.4": variant(pipx=f"{_NEWER}/pipx"),
             "pipx 1.18.4 with uv": variant(environment=with_uv, pipx=f"{_NEWER}/pipx"),
         },
@@ -139,25 +140,34 @@ def savings(lab: Lab, results: Results, images: Images, rounds: int) -> None:
 OTHER_TOOLS = ("pipx==1.18.4", "uv==0.13.9")
 _NEWER = "/opt/newer/bin"
 _NEWER_PIPX = f"python3 -m venv /opt/newer && {_NEWER}/pip install --quiet {' '.join(OTHER_TOOLS)}"
+_WHEEL_OF_PIP = "/usr/share/python-wheels/pip-*.whl"
 _WHEELS = "/opt/wheels"
 _BUILD_WHEELS = f"{_NEWER}/pip wheel --quiet --use-pep517 --no-deps --wheel-dir {_WHEELS} 'python-etcd<0.5' 'ydiff<1.5'"
 _INDEX = "sed -n 's/^index-url = //p' /etc/pip.conf"
 
 
-def fleet(lab: Lab, results: Results, images: Images, rounds: int, sizes: t.Sequence[int]) -> None:
+def fleet(
+    lab: Lab,
+    results: Results,
+    images: Images,
+    rounds: int,
+    plays: t.Mapping[str, str],
+    sizes: t.Sequence[int],
+    forks: t.Sequence[int],
+) -> None:
     """Run again on many inventory names, which lead to a few hosts; the controller's work is the same."""
     hosts = [lab.boot(images.role) for _ in range(min(max(sizes), _FLEET_HOSTS))]
     for size in sizes:
         controller = Controller(lab, hosts, names=size)
         # Opens the connections.
         controller.play("ping.yml", "--forks=10", changed=False)
-        for forks in FORKS:
+        for number in forks:
+            limit = f"--forks={number}"
             candidates = {
-                "ping": _fleet_run(controller, "ping.yml", f"--forks={forks}"),
-                "role": _fleet_run(controller, "role.yml", f"--forks={forks}"),
-                "role, check mode": _fleet_run(controller, "role.yml", f"--forks={forks}", "--check"),
+                **{name: _fleet_run(controller, playbook, limit) for name, playbook in plays.items()},
+                "role, check mode": _fleet_run(controller, "role.yml", limit, "--check"),
             }
-            in_turns(results, f"fleet of {size}, forks {forks}", candidates, rounds)
+            in_turns(results, f"fleet of {size}, forks {number}", candidates, rounds)
         controller.disconnect()
     for host in hosts:
         host.works(NEW)
@@ -172,15 +182,13 @@ def _fleet_run(controller: Controller, playbook: str, *options: str) -> Candidat
     return run
 
 
-def cost(lab: Lab, results: Results, images: Images, rounds: int) -> None:
+def cost(lab: Lab, results: Results, images: Images, rounds: int, plays: t.Mapping[str, str]) -> None:
     """Take apart what one run without change costs a host and the controller."""
     host = lab.boot(images.role)
     controller = Controller(lab, [host])
-    plays = {**PLAYS, "module": "module.yml"}
-    for playbook in plays.values():
-        controller.play(playbook, changed=False)
     for name, playbook in plays.items():
-        results.add("cost", name, {"payload_bytes": _payload(controller, host, playbook)})
+        controller.play(playbook, changed=False)
+        results.add("cost", name, {"payload_bytes": len(payload(controller, host, playbook))})
 
     def spent(playbook: str) -> Candidate:
         def run() -> dict[str, float]:
@@ -202,11 +210,11 @@ def cost(lab: Lab, results: Results, images: Images, rounds: int) -> None:
     lab.remove(host)
 
 
-def _payload(controller: Controller, host: Host, playbook: str) -> float:
-    """The size of what Ansible sends, by keeping what it would else pipe into Python."""
+def payload(controller: Controller, host: Host, playbook: str) -> str:
+    """Get what Ansible sends, by keeping what it would else pipe into Python."""
     host.shell("rm -rf /home/deploy/.ansible /root/.ansible")
     controller.play(playbook, changed=False, settings={"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"})
-    sizes = host.shell("find /root /home/deploy -name 'AnsiballZ_*.py' -printf '%s\\n'").split()
-    if len(sizes) != 1:
-        raise BenchError(f"{playbook}: {len(sizes)} payloads were sent, not one")
-    return float(sizes[0])
+    sent = host.shell("find /root /home/deploy -name 'AnsiballZ_*.py'").split()
+    if len(sent) != 1:
+        raise BenchError(f"{playbook}: {len(sent)} payloads were sent, not one")
+    return host.shell(f"cat {sent[0]}")

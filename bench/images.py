@@ -19,9 +19,12 @@ class Images:
 
     Attributes:
         fresh: as other roles leave a host; pip asks the real index, and apt has its lists.
+
+    Args:
+        index: the URL of the local index; without one, the real one is asked everywhere.
     """
 
-    def __init__(self, lab: Lab, fresh: str, index: str) -> None:
+    def __init__(self, lab: Lab, fresh: str, index: str | None) -> None:
         self._lab = lab
         self._index = index
         self.fresh = fresh
@@ -29,7 +32,8 @@ class Images:
     @functools.cached_property
     def warm(self) -> str:
         """Fresh, but pip asks the local index, and Debian's packages are downloaded."""
-        return self._made("warm", self.fresh, lambda host: mirror.use(host, self._index))
+        index = self._index
+        return self._made("warm", self.fresh, lambda host: mirror.use(host, index)) if index else self.fresh
 
     @functools.cached_property
     def role(self) -> str:

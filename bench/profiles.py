@@ -1,14 +1,19 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the time goes: the tasks of a re-run, and the programs that an installation starts. One run each."""
+"""Where it goes: the tasks of a re-run, the programs of an installation, the parts of the payload. One run each."""
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import typing as t
+import zipfile
+from collections import Counter
+from pathlib import PurePosixPath
 
-from cases import PLAYS, TRACED
+from cases import PLAYS, TRACED, payload
 from commands import BARE_INSTALL, BARE_UPGRADE, NEW
 from controller import Controller, measure
 from images import Images
@@ -17,6 +22,7 @@ from programs import STRACE, read_programs
 from results import Results
 
 _TASK = re.compile(r"^(.*?) -{3,} ([\d.]+)s$", re.MULTILINE)
+_ARCHIVE = re.compile(r"[A-Za-z0-9+/]{1000,}=*")
 
 
 def profile(lab: Lab, results: Results, images: Images) -> None:
@@ -37,6 +43,17 @@ def profile(lab: Lab, results: Results, images: Images) -> None:
         lab.remove(host)
 
 
+def _parts(sent: str) -> dict[str, int]:
+    """Divide a payload into the files of the collection and those of ansible-core, by their compressed bytes."""
+    (archive,) = _ARCHIVE.findall(sent)
+    parts: Counter[str] = Counter()
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as files:
+        for file in files.infolist():
+            name = PurePosixPath(file.filename).name if "/pgedge/" in file.filename else "ansible-core"
+            parts[name] += file.compress_size
+    return dict(parts.most_common())
+
+
 def _rows(trace: str) -> list[list[t.Any]]:
     return [[program.words, round(program.begin, 3), round(program.seconds, 3)] for program in read_programs(trace)]
 
@@ -54,4 +71,5 @@ def _tasks(lab: Lab, results: Results, images: Images) -> None:
         rest = run.seconds - sum(seconds for _title, seconds in tasks)
         rows = [["ansible-playbook, outside of tasks", rest], *tasks]
         results.profile[f"re-run, {name}"] = [[title, 0.0, round(seconds, 3)] for title, seconds in rows]
+    results.payload = _parts(payload(controller, host, "role.yml"))
     lab.remove(host)

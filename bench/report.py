@@ -12,6 +12,7 @@ import typing as t
 BEGIN, END = "<!-- made by make bench: {} -->", "<!-- end: {} -->"
 _LINEAR = 1.10
 _SHOWN_SECONDS = 0.25
+_EMPTY_BYTES = 10
 _UNITS = {
     "seconds": ("elapsed", "s"),
     "on_host_seconds": ("elapsed on the host", "s"),
@@ -54,6 +55,8 @@ def figures(data: t.Mapping[str, t.Any]) -> list[Figure]:
     samples = data["samples"]
     found: list[Figure | None] = [
         _ratio(samples, "rerun", "seconds", "role", "ping", ("<=", 1.10)),
+        _ratio(samples, "rerun", "seconds", "role, unvalidated", "ping"),
+        _ratio(samples, "rerun", "seconds", "module", "ping"),
         _ratio(samples, "rerun", "seconds", "tasks", "role", (">=", 2.5)),
         _ratio(samples, "rerun", "seconds", "tasks, skipping", "role"),
     ]
@@ -71,9 +74,10 @@ def figures(data: t.Mapping[str, t.Any]) -> list[Figure]:
     largest = _size(fleets[-1]) if fleets else 0
     for case in fleets:
         aim = ("<=", 1.15) if _size(case) == largest else None
-        for candidate in ("role", "role, check mode"):
+        aims_of = {"role": aim, "role, check mode": aim, "role, unvalidated": None, "module": None}
+        for candidate, wanted in aims_of.items():
             for quantity in ("cpu_seconds", "seconds"):
-                found.append(_ratio(samples, case, quantity, candidate, "ping", aim))
+                found.append(_ratio(samples, case, quantity, candidate, "ping", wanted))
     found += [_growth(samples, forks) for forks in (10, 50)]
     return [figure for figure in found if figure is not None]
 
@@ -150,13 +154,21 @@ def _number(value: float, unit: str) -> str:
 
 
 def profile(data: t.Mapping[str, t.Any]) -> Rows:
-    """Where the time goes, as a table, its header first; what takes next to nothing is left out."""
+    """Where the time goes, as a table, its header first; programs that take next to nothing are left out."""
     rows = [["Run", "What", "From", "Seconds"]]
     for subject, entries in data["profile"].items():
         for words, begin, seconds in entries:
-            if seconds >= _SHOWN_SECONDS:
+            if seconds >= _SHOWN_SECONDS or subject.startswith("re-run"):
                 rows.append([subject, f"`{words}`", f"{begin:.1f} s", f"{seconds:.2f}"])
     return rows
+
+
+def payload(data: t.Mapping[str, t.Any]) -> Rows:
+    """What the payload consists of, as a table, its header first; files of no content are left out."""
+    parts = {name: size for name, size in data["payload"].items() if size > _EMPTY_BYTES}
+    whole = sum(parts.values())
+    rows = [[f"`{name}`" if "." in name else name, str(size), f"{size / whole:.0%}"] for name, size in parts.items()]
+    return [["Part", "Bytes, compressed", "Share"], *rows]
 
 
 def machine(data: t.Mapping[str, t.Any]) -> Rows:
@@ -168,6 +180,7 @@ TABLES: dict[str, t.Callable[[t.Mapping[str, t.Any]], Rows]] = {
     "aims": aims,
     "medians": medians,
     "profile": profile,
+    "payload": payload,
     "machine": machine,
 }
 

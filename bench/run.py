@@ -9,6 +9,7 @@ Prints tables, and keeps them with a picture below .build/bench. Needs a Docker 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -31,10 +32,11 @@ from rich.markup import escape
 from rich.table import Table
 
 DOCS = CHECKOUT / "docs"
-# Left out of the short form, which is to end within two minutes.
-LONG = ("real", "upgrade", "savings", "profile")
+# The short form makes these, and without an index of its own, to end within two minutes.
+QUICK = ("rerun", "real", "cost", "fleet")
 CASES = ("rerun", "install", "real", "upgrade", "savings", "cost", "fleet", "profile")
-SIZES = (1, 10, 50, 100)
+SIZES, FORKS = (1, 10, 50, 100), (10, 50)
+QUICK_SIZES, QUICK_FORKS, QUICK_PLAYS = (4,), (10,), ("ping", "role")
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def main() -> None:
             facts = _measure(made, options, results)
     except BenchError as error:
         sys.exit(f"error: {error}")
-    data = {"machine": facts, "samples": results.samples, "profile": results.profile}
+    data = {"machine": facts, "samples": results.samples, "profile": results.profile, "payload": results.payload}
     _show(data)
     _keep(data, BUILD / ("quick" if options.quick else "full"))
     if options.publish:
@@ -65,7 +67,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--prefix", default="pgedge-platform-bench", help="of the names of containers")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 7)
-    options.only = options.only or [case for case in CASES if not (options.quick and case in LONG)]
+    options.only = options.only or (QUICK if options.quick else CASES)
+    if options.quick and not set(options.only) <= set(QUICK):
+        parser.error(f"--quick makes {', '.join(QUICK)} only")
     if options.publish and (options.quick or set(options.only) != set(CASES)):
         parser.error("--publish takes the whole benchmark")
     return options
@@ -74,22 +78,27 @@ def _options() -> argparse.Namespace:
 def _measure(made: Lab, options: argparse.Namespace, results: Results) -> dict[str, t.Any]:
     fresh = made.prepare()
     wanted = [case for case in CASES if case in options.only]
-    requirements = mirror.requirements(NEW)
-    if set(wanted) & set(LONG):
-        requirements += mirror.requirements(OLD, *cases.OTHER_TOOLS)
-    host = made.boot(fresh)
-    folder = mirror.fill(host, requirements)
-    made.remove(host)
-    with mirror.served(made, folder) as url:
-        images = Images(made, fresh, url)
+    with contextlib.nullcontext() if options.quick else _index(made, fresh) as index:
+        images = Images(made, fresh, index)
         for case in wanted:
             _compare(case, made, results, images, options)
         facts = _facts(made, images.role)
     return {**facts, "comparisons": ", ".join(wanted), "rounds": options.rounds}
 
 
+@contextlib.contextmanager
+def _index(made: Lab, fresh: str) -> t.Iterator[str]:
+    """Serve what the comparisons install, and yield the URL."""
+    host = made.boot(fresh)
+    folder = mirror.fill(host, [*mirror.requirements(NEW), *mirror.requirements(OLD, *cases.OTHER_TOOLS)])
+    made.remove(host)
+    with mirror.served(made, folder) as url:
+        yield url
+
+
 def _compare(case: str, made: Lab, results: Results, images: Images, options: argparse.Namespace) -> None:
     rounds = options.rounds
+    plays = {name: cases.PLAYS[name] for name in QUICK_PLAYS} if options.quick else cases.PLAYS
     if case == "rerun":
         cases.rerun(made, results, images, rounds)
     elif case == "install":
@@ -104,9 +113,10 @@ def _compare(case: str, made: Lab, results: Results, images: Images, options: ar
     elif case == "savings":
         cases.savings(made, results, images, rounds)
     elif case == "cost":
-        cases.cost(made, results, images, rounds)
+        cases.cost(made, results, images, rounds, plays)
     elif case == "fleet":
-        cases.fleet(made, results, images, rounds, (4,) if options.quick else SIZES)
+        sizes, forks = (QUICK_SIZES, QUICK_FORKS) if options.quick else (SIZES, FORKS)
+        cases.fleet(made, results, images, rounds, plays, sizes, forks)
     else:
         profiles.profile(made, results, images)
 
@@ -142,6 +152,8 @@ def _show(data: t.Mapping[str, t.Any]) -> None:
     console = Console(width=max(Console().width, 150))
     for name, table in report.TABLES.items():
         header, *rows = table(data)
+        if not rows:
+            continue
         shown = Table(*header, title=name)
         for row in rows:
             shown.add_row(*map(escape, row))

@@ -29,6 +29,6 @@ def test_the_short_form(images: None, collections: Path) -> None:
     print(done.stdout)
     assert done.returncode == 0, done.stderr
     measured = json.loads((KEPT / "bench.json").read_text("utf-8"))["samples"]
-    assert {"rerun", "installation, local index", "cost", "fleet of 4, forks 10"} <= set(measured)
+    assert {"rerun", "installation, real index", "cost", "fleet of 4, forks 10"} <= set(measured)
     assert set(measured["rerun"]) == {"ping", "role", "module", "tasks", "tasks, skipping"}
     assert (KEPT / "bench.png").read_bytes().startswith(b"\x89PNG")

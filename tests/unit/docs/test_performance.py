@@ -51,7 +51,7 @@ def test_a_page_without_a_place_for_a_table_is_refused(report):
 
 
 def samples(**cases):
-    return {"samples": cases, "profile": {}, "machine": {}}
+    return {"samples": cases, "profile": {}, "payload": {}, "machine": {}}
 
 
 @pytest.mark.parametrize(("role", "reached"), [([1.0, 1.1, 1.2], True), ([1.0, 1.11, 1.2], False)])
