@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import re
 import typing as t
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import PurePosixPath
 
@@ -43,15 +45,36 @@ def profile(lab: Lab, results: Results, images: Images) -> None:
         lab.remove(host)
 
 
-def _parts(sent: str) -> dict[str, int]:
-    """Divide a payload into the files of the collection and those of ansible-core, by their compressed bytes."""
+def _parts(sent: str) -> dict[str, list[int]]:
+    """Divide a payload into the files of the collection and those of ansible-core.
+
+    Returns:
+        The compressed bytes of each part, and those of its code alone.
+    """
     (archive,) = _ARCHIVE.findall(sent)
     parts: Counter[str] = Counter()
+    alone: Counter[str] = Counter()
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as files:
         for file in files.infolist():
             name = PurePosixPath(file.filename).name if "/pgedge/" in file.filename else "ansible-core"
             parts[name] += file.compress_size
-    return dict(parts.most_common())
+            alone[name] += len(zlib.compress(_code_alone(files.read(file)).encode()))
+    return {name: [size, alone[name]] for name, size in parts.most_common()}
+
+
+def _code_alone(source: bytes) -> str:
+    """Leave out comments, docstrings and what ansible-doc reads."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    tree.body = [node for node in tree.body if not _is_documentation(node)]
+    return ast.unparse(tree)
+
+
+def _is_documentation(node: ast.stmt) -> bool:
+    names = [target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
+    return names in (["DOCUMENTATION"], ["EXAMPLES"], ["RETURN"])
 
 
 def _rows(trace: str) -> list[list[t.Any]]:

@@ -165,10 +165,12 @@ def profile(data: t.Mapping[str, t.Any]) -> Rows:
 
 def payload(data: t.Mapping[str, t.Any]) -> Rows:
     """What the payload consists of, as a table, its header first; files of no content are left out."""
-    parts = {name: size for name, size in data["payload"].items() if size > _EMPTY_BYTES}
-    whole = sum(parts.values())
-    rows = [[f"`{name}`" if "." in name else name, str(size), f"{size / whole:.0%}"] for name, size in parts.items()]
-    return [["Part", "Bytes, compressed", "Share"], *rows]
+    parts = {name: sizes for name, sizes in data["payload"].items() if sizes[0] > _EMPTY_BYTES}
+    own = [sizes for name, sizes in parts.items() if name != "ansible-core"]
+    rows = [["Part", "Bytes, compressed", "Its code alone"]]
+    rows += [[f"`{name}`", *map(str, sizes)] for name, sizes in parts.items()]
+    sums = [str(sum(sizes[column] for sizes in own)) for column in (0, 1)]
+    return [*rows, ["the collection's", *sums]] if own else rows
 
 
 def machine(data: t.Mapping[str, t.Any]) -> Rows:

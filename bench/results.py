@@ -19,12 +19,12 @@ class Results:
     Attributes:
         samples: by case and candidate and quantity, in the order in which they were taken.
         profile: by subject, what took the time: rows of a name, when it began and how long it took, in seconds.
-        payload: compressed bytes of the parts of what Ansible sends.
+        payload: by part of what Ansible sends, its compressed bytes, and those of its code alone.
     """
 
     samples: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
     profile: dict[str, list[list[t.Any]]] = field(default_factory=dict)
-    payload: dict[str, int] = field(default_factory=dict)
+    payload: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, case: str, candidate: str, quantities: t.Mapping[str, float]) -> None:
         for quantity, value in quantities.items():

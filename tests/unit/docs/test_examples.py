@@ -38,11 +38,13 @@ READ = {
     ("docs/offline.md", "A private index", "yaml"): "tests/integration/test_private_index.py",
     ("docs/troubleshooting.md", "Troubleshooting", "console"): TRIED,
 }
-# Playbooks that are a file of the scenario, but for `become`.
-TAKEN = dict.fromkeys(
-    [("roles/install_patroni/README.md", "install_patroni"), ("docs/cluster.md", "Deploy")],
-    "extensions/molecule/default/documented/basic_usage",
-)
+# Playbooks that are a file which a test runs, but for `become`.
+BASIC = "extensions/molecule/default/documented/basic_usage"
+TAKEN = {
+    ("roles/install_patroni/README.md", "install_patroni"): BASIC,
+    ("docs/cluster.md", "Deploy"): BASIC,
+    ("docs/performance.md", "In a large fleet"): "bench/playbooks/unvalidated.yml",
+}
 CLUSTER = "extensions/molecule/cluster"
 UPGRADE = "ansible-playbook pgedge.platform.upgrade_patroni -i hosts.yml -e patroni_version="
 PATRONICTL = "runuser -u postgres -- /var/lib/postgresql/.local/bin/patronictl -c /etc/patroni/patroni.yaml"
@@ -130,7 +132,7 @@ def test_the_test_reads_the_page(where):
 
 
 @pytest.mark.parametrize("where", sorted(TAKEN), ids=" ".join)
-def test_the_playbook_is_the_scenario_s(where):
+def test_the_playbook_is_one_that_a_test_runs(where):
     (block,) = (block for block in YAML if place(block) == where)
     (shown,) = yaml.safe_load(block.text)
     shown.pop("become", None)
