@@ -14,6 +14,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import sys
 import typing as t
 from importlib import metadata
@@ -43,6 +44,9 @@ def main() -> None:
     options = _options()
     if not (options.collections / "ansible_collections/pgedge/platform").is_dir():
         sys.exit("the collection is not built: call this as `make bench`")
+    missing = [tool for tool in ("docker", "ssh", "ssh-keygen") if shutil.which(tool) is None]
+    if missing:
+        sys.exit(f"not found: {', '.join(missing)}; install it (Debian: docker.io, openssh-client)")
     results = Results()
     try:
         with lab(options.prefix, options.image, options.collections) as made:
