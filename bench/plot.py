@@ -17,8 +17,15 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 _BARS = ("rerun", "installation, local index", "installation, real index", "upgrade", "savings")
-_COLOURS = {"ping": "#8a8f98", "role": "#1f6fb2", "role, check mode": "#6fb1e0", "module": "#4c93cc"}
+_COLOURS = {
+    "ping": "#8a8f98",
+    "module": "#9cc9e8",
+    "role, unvalidated": "#5fa3d6",
+    "role": "#1f6fb2",
+    "role, check mode": "#123f66",
+}
 _OTHERS = "#c77f3a"
+_COLUMNS = 3
 
 
 def draw(data: t.Mapping[str, t.Any], path: Path) -> None:
@@ -29,11 +36,16 @@ def draw(data: t.Mapping[str, t.Any], path: Path) -> None:
     # What one run costs is a table only.
     if not cases and not fleets:
         return
-    figure, axes = plt.subplots(1, len(cases) + fleets, figsize=(4 * (len(cases) + fleets), 4), squeeze=False)
-    for axis, case in zip(axes[0], cases, strict=False):
+    places = len(cases) + fleets
+    rows = -(-places // _COLUMNS)
+    figure, grid = plt.subplots(rows, _COLUMNS, figsize=(4.5 * _COLUMNS, 4 * rows), squeeze=False)
+    axes = list(grid.flat)
+    for axis in axes[places:]:
+        axis.set_axis_off()
+    for axis, case in zip(axes, cases, strict=False):
         _bars(axis, case, samples[case])
     if fleets:
-        _lines(axes[0][-1], samples)
+        _lines(axes[places - 1], samples)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     # No date and no version in the file: the same figures give the same bytes.
@@ -55,7 +67,7 @@ def _lines(axis: t.Any, samples: t.Mapping[str, t.Any]) -> None:
     for forks, style in ((10, "-"), (50, "--")):
         fleets = {case: value for case, value in samples.items() if case.endswith(f"forks {forks}")}
         sizes = [int(re.findall(r"\d+", case)[0]) for case in fleets]
-        for name in ("ping", "role", "role, check mode"):
+        for name in (name for name in _COLOURS if all(name in value for value in fleets.values()) and fleets):
             taken = [statistics.median(value[name]["cpu_seconds"]) for value in fleets.values()]
             axis.plot(
                 sizes, taken, style, marker="o", markersize=3, color=_COLOURS[name], label=f"{name}, {forks} forks"
