@@ -156,7 +156,7 @@ def fleet(
     forks: t.Sequence[int],
 ) -> None:
     """Run again on many inventory names, which lead to a few hosts; the controller's work is the same."""
-    hosts = [lab.boot(images.role) for _ in range(min(max(sizes), _FLEET_HOSTS))]
+    hosts = [lab.boot(images.role) for _number in range(min(max(sizes), _FLEET_HOSTS))]
     for size in sizes:
         controller = Controller(lab, hosts, names=size)
         # Opens the connections.

@@ -27,6 +27,7 @@ MOUNTED_CERTIFICATES = "/etc/ssl/certs/machine-ca-certificates.crt"
 HOME = "/var/lib/postgresql"
 # Interpreters for Ansible on a host: one writes down what it takes, one runs below strace.
 MEASURED_PYTHON, TRACED_PYTHON = "/usr/local/bin/measured-python", "/usr/local/bin/traced-python"
+_MEASURE = "/usr/local/lib/measured_python.py"
 _PATIENCE_SECONDS = 120
 # As the platform's other roles leave a host: an account for Postgres, and one with sudo for the operator.
 _PREPARATION = r"""
@@ -188,9 +189,11 @@ class Lab:
         """Make the image of a host that other roles have prepared."""
         host = self.boot()
         (self.folder / "traced").write_text(f'#!/bin/sh\nexec {STRACE} /usr/bin/python3 "$@"\n', "utf-8")
+        (self.folder / "measured").write_text(f'#!/bin/sh\nexec /usr/bin/python3 {_MEASURE} "$@"\n', "utf-8")
         for source, target in (
             (self.folder / "key.pub", "/tmp/key.pub"),
-            (Path(__file__).parent / "measured_python.py", MEASURED_PYTHON),
+            (Path(__file__).parent / "measured_python.py", _MEASURE),
+            (self.folder / "measured", MEASURED_PYTHON),
             (self.folder / "traced", TRACED_PYTHON),
         ):
             call("docker", "cp", source, f"{host.container}:{target}")
@@ -204,12 +207,11 @@ class Lab:
         for socket in (self.folder / "cp").glob("*"):
             if socket.is_socket():
                 subprocess.run(["ssh", f"-oControlPath={socket}", "-O", "exit", "-"], capture_output=True, check=False)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
         if self._containers:
-            subprocess.run(["docker", "rm", "--force", "--volumes", *self._containers], **quiet)
+            call("docker", "rm", "--force", "--volumes", *self._containers, check=False)
         if self._images:
-            subprocess.run(["docker", "image", "rm", "--force", *self._images], **quiet)
-        subprocess.run(["docker", "network", "rm", self.prefix], **quiet)
+            call("docker", "image", "rm", "--force", *self._images, check=False)
+        call("docker", "network", "rm", self.prefix, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

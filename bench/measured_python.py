@@ -1,10 +1,9 @@
-#!/usr/bin/python3
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs Python in its place, and writes down what it and its children took.
+"""Runs Python, and writes down what it and its children took.
 
-On a measured host this is Ansible's interpreter, in runs of which this is asked.
+On a measured host MEASURED_PYTHON runs this, and is Ansible's interpreter in the runs of which this is asked.
 """
 
 import json
