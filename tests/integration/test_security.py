@@ -46,8 +46,12 @@ def prepared(hosts: dict[str, Host]) -> t.Iterator[Host]:
     )
     try:
         assert not host.install(version=OLD).get("failed")
+        # Run as root, it would compile files into the account's home.
         pip = f"{host.pipx_home}/shared/bin/python -m pip"
-        host.shell(f"{pip} wheel --quiet --wheel-dir {WHEELS} 'patroni[psycopg2-binary,etcd]=={OLD}' pip setuptools")
+        host.shell(
+            f"PYTHONDONTWRITEBYTECODE=1 {pip} wheel --quiet --wheel-dir {WHEELS} "
+            f"'patroni[psycopg2-binary,etcd]=={OLD}' pip setuptools"
+        )
         host.shell(f"rm -rf {host.home}/.cache; cp -a {host.home}/. {SAVED}")
         yield host
     finally:
