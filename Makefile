@@ -88,7 +88,7 @@ matrix: .venv/dev.stamp ## Print what the last runs did on each ansible-core and
 lock: .venv/dev.stamp ## Renew the locked dependencies
 	nox -s lock
 
-bench: .venv/dev.stamp build ## Measure against ping, tasks and bare commands on hosts over ssh; takes hours
+bench: .venv/dev.stamp build ## Measure against ping, tasks and bare commands on hosts over ssh; takes an hour
 	tests/images/build debian12
 	python bench/run.py
 
