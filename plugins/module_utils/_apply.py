@@ -13,7 +13,7 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files
+from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files, _output, _sources
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
@@ -85,7 +85,7 @@ class Applier:
 
     def _examine_update(self, completed: model.Completed) -> model.Completed:
         """apt-get update ends with code 0 also where it reached nothing."""
-        missed = completed.rc == 0 and _commands.is_transient(completed.output)
+        missed = completed.rc == 0 and _output.is_transient(completed.output)
         if missed and self._host.run(_commands.apt_show("pipx")).rc != 0:
             return replace(completed, rc=_APT_FAILED)
         return completed
@@ -116,7 +116,7 @@ class Applier:
     def _install_pipx(self, step: model.InstallPipx) -> None:
         pip = self._host.require("pip3", "python3-pip")
         with self._netrc(self._host.temporary_folder) as netrc:
-            sources = _commands.pip_environment(self._desired.sources, netrc)
+            sources = _sources.pip_environment(self._desired.sources, netrc)
             environment = {**sources, "PIP_ROOT_USER_ACTION": "ignore"}
             self._run_patiently(_commands.pip_install(pip, step.requirement), environment)
             self.pipx = find_pipx(self._desired, self._host)
@@ -127,7 +127,7 @@ class Applier:
     @contextlib.contextmanager
     def _netrc(self, folder: str, *, as_account: bool = False) -> t.Iterator[str | None]:
         """Hand credentials to pip in a file that nobody else can read, for as long as it needs them."""
-        text = _commands.netrc_text(self._desired.sources)
+        text = _sources.netrc_text(self._desired.sources)
         if not text:
             yield None
             return
@@ -245,7 +245,7 @@ class Applier:
                     argv, environment, desired.account, lambda completed: self._examine_pipx(step, completed)
                 )
         except CommandError as error:
-            offered = _commands.parse_offered(error.completed.output)
+            offered = _output.parse_offered(error.completed.output)
             if not offered and "(from versions: none)" in error.completed.output:
                 # pip does not say so when an index refuses a password.
                 raise CommandError(
@@ -255,7 +255,7 @@ class Applier:
                 ) from error
             if not offered:
                 raise
-            raise CommandError(_commands.not_offered(step.requirement, offered), error.completed) from error
+            raise CommandError(_output.not_offered(step.requirement, offered), error.completed) from error
 
     def _make_shared_libraries(self, pipx: model.Pipx, environment: t.Mapping[str, str]) -> None:
         """Spare pipx a pip that it would install, compile and replace at once; docs/performance.md has what that saves.
@@ -280,7 +280,7 @@ class Applier:
         if completed.rc == 0:
             return completed
         with self._host.identity(self._desired.account):
-            log = _commands.parse_pip_log(completed.output)
+            log = _output.parse_pip_log(completed.output)
             said = _files.read_text(log) if log and log.startswith(f"{step.generation}/") else None
             _files.remove_tree(step.path)
         return replace(completed, stderr=f"{completed.stderr}\n{said[-_LOG_CHARACTERS:]}") if said else completed
@@ -300,7 +300,7 @@ class Applier:
             if completed.rc != 0:
                 raise CommandError(
                     f"{step.requirement} was installed but does not run as {self._desired.account.name}: "
-                    f"{_commands.parse_cause(completed.output)}",
+                    f"{_output.parse_cause(completed.output)}",
                     completed,
                 )
 
@@ -341,9 +341,9 @@ class Applier:
             completed = examine(self._host.run(argv, account=account, environment=environment))
             if completed.rc == 0:
                 return
-            if _commands.is_locked(completed.output) and time.monotonic() < deadline:
+            if _output.is_locked(completed.output) and time.monotonic() < deadline:
                 time.sleep(_LOCK_POLL_SECONDS)
-            elif _commands.is_transient(completed.output) and retries > 0:
+            elif _output.is_transient(completed.output) and retries > 0:
                 retries -= 1
                 time.sleep(self._patience.retry_delay)
             else:
@@ -353,7 +353,7 @@ class Applier:
     def _must(completed: model.Completed) -> None:
         if completed.rc != 0:
             ended = f"ended with code {completed.rc}" if completed.rc >= 0 else f"was killed by signal {-completed.rc}"
-            raise CommandError(f"{completed.program} {ended}: {_commands.parse_cause(completed.output)}", completed)
+            raise CommandError(f"{completed.program} {ended}: {_output.parse_cause(completed.output)}", completed)
 
 
 def _explained(step: model.Step, error: OSError) -> str:

@@ -11,11 +11,9 @@ import os
 import pwd
 import re
 import typing as t
-from urllib.parse import unquote, urlsplit
 
 from ansible.module_utils import distro
 
-from ansible_collections.pgedge.platform.plugins.module_utils._commands import parse_pins
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._files import read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
@@ -24,6 +22,11 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     Desired,
     Patience,
     Sources,
+)
+from ansible_collections.pgedge.platform.plugins.module_utils._sources import (
+    check_password,
+    find_credentials,
+    parse_pins,
 )
 
 if t.TYPE_CHECKING:
@@ -160,7 +163,7 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
     plain = (value for value in urls if not find_credentials([value]))
     host.hide(find_credentials((*urls, *told)), but=plain)
     for value in urls:
-        _check_password(value)
+        check_password(value)
     for link in params["find_links"]:
         if ":" not in link:
             _checked_path("find_links", link)
@@ -179,29 +182,6 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
             raise PatroniInstallError(f"constraints: {account.name} cannot read {path}; put the file there first")
         pins = parse_pins(text)
     return Sources(params["index_url"], tuple(params["find_links"]), params["no_index"], path, pins)
-
-
-def _check_password(url: str) -> None:
-    """Refuse what netrc(5), by which pip learns of it unseen, cannot carry."""
-    try:
-        password = unquote(urlsplit(url).password or "")
-    except ValueError:
-        raise PatroniInstallError("index_url, find_links: a value is no URL that can be read") from None
-    if not password.isprintable() or set(password) & set(' \\"'):
-        raise PatroniInstallError(
-            "index_url, find_links: a password with white space, a quote or a backslash cannot be handed to pip "
-            "unseen; choose another"
-        )
-
-
-def find_credentials(texts: t.Iterable[str]) -> set[str]:
-    """Find the passwords, or tokens in the place of a name, in the URLs that texts hold, as written and decoded."""
-    found = set()
-    for text in texts:
-        for name, password in re.findall(r"://([^/@:\s]*)(?::([^/\s]*))?@", text):
-            secret = password or name
-            found |= {secret, unquote(secret)}
-    return found - {""}
 
 
 def patience(params: Params) -> Patience:

@@ -11,7 +11,7 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands
+from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _output, _sources
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
     environment_drift,
@@ -221,7 +221,7 @@ def _probe_service(desired: Desired, host: Host, unit: PathState) -> Service:
     completed = host.run(_commands.show_unit(desired.unit_name))
     if completed.rc != 0:
         return Service(managed=True)
-    shown = _commands.parse_properties(completed.stdout)
+    shown = _output.parse_properties(completed.stdout)
     return Service(
         managed=True,
         needs_reload=_needs_reload(shown, desired.unit_path, unit),
@@ -326,7 +326,7 @@ def _newest(desired: Desired, host: Host, environment: Environment) -> str | Non
     if environment.problem:
         return None
     completed = _ask_index(desired, host, _commands.pip_index_versions(environment.path))
-    return next(iter(_commands.parse_versions(completed.stdout)), None)
+    return next(iter(_output.parse_versions(completed.stdout)), None)
 
 
 def expect_offer(desired: Desired, observed: Observed, host: Host) -> None:
@@ -343,18 +343,18 @@ def expect_offer(desired: Desired, observed: Observed, host: Host) -> None:
     if meets(environment.version or "", desired.version):
         return
     completed = _ask_index(desired, host, _commands.pip_index_versions(environment.path, pre=True))
-    offered = _commands.parse_versions(completed.stdout)
+    offered = _output.parse_versions(completed.stdout)
     if not any(meets(version, desired.version) for version in offered):
-        missing = _commands.not_offered(f"patroni=={desired.version}", offered[::-1])
+        missing = _output.not_offered(f"patroni=={desired.version}", offered[::-1])
         raise CommandError(f"version: {missing}", completed)
 
 
 def _ask_index(desired: Desired, host: Host, argv: list[str]) -> Completed:
     """Let pip itself ask, so that all its settings hold."""
-    completed = host.run(argv, account=desired.account, environment=_commands.pip_query_environment(desired.sources))
+    completed = host.run(argv, account=desired.account, environment=_sources.pip_query_environment(desired.sources))
     if completed.rc != 0:
         raise CommandError(
-            f"the package index does not say which Patroni it offers: {_commands.parse_cause(completed.output)}",
+            f"the package index does not say which Patroni it offers: {_output.parse_cause(completed.output)}",
             completed,
         )
     return completed

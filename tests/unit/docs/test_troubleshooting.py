@@ -23,7 +23,7 @@ TELLING_FUNCTIONS = {"not_offered", "environment_drift", "_explained", "failure"
 NOT_TOLD = {"there is none", "its version is ...", "its version is ... and the newest is ..."}
 # Arguments that one of those functions makes, or that were handed on.
 MADE_ELSEWHERE = {
-    "_commands.not_offered(step.requirement, offered)",
+    "_output.not_offered(step.requirement, offered)",
     "_explained(step, error)",
     "message",
     "str(broken)",

@@ -376,23 +376,6 @@ def test_credentials_of_sources_and_of_the_task_s_environment_are_hidden(home, m
     assert host.shown == {"/srv"}
 
 
-@pytest.mark.parametrize(
-    ("text", "secrets"),
-    [
-        ("https://example.org/simple", set()),
-        ("https://user:pass@example.org", {"pass"}),
-        ("https://:pass@example.org", {"pass"}),
-        ("https://token@example.org", {"token"}),
-        ("a https://u:one@x https://u:two@y b", {"one", "two"}),
-        ("https://example.org/@scope/x", set()),
-        ("mail user@example.org", set()),
-        ("https://user:p@ss@example.org", {"p@ss"}),
-    ],
-)
-def test_find_credentials(text, secrets):
-    assert _params.find_credentials([text]) == secrets
-
-
 @pytest.mark.parametrize("folder", ["/usr/bin", "/usr/local/bin/", "/sbin"])
 def test_bin_dir_on_root_s_path_is_refused(home, folder):
     assert refusal(bin_dir=folder) == (
