@@ -175,18 +175,22 @@ class Applier:
             raise
 
     def _switch_environment(self, step: model.SwitchEnvironment) -> None:
-        if not self._may_replace(step):
-            return
+        # Among the generations, so that it is found and removed if this run does not come to that.
+        temporary = f"{self._desired.generations}/{model.SWITCH}"
+        directory = os.path.dirname(step.path)
         with self._host.identity(self._desired.account):
-            # Among the generations, so that it is found and removed if this run does not come to that.
-            temporary = f"{self._desired.generations}/{model.SWITCH}"
             _files.remove_tree(temporary)
             os.symlink(step.environment, temporary)
-            os.makedirs(step.path.rpartition("/")[0], 0o755, exist_ok=True)
-            _files.exchange(temporary, step.path)
-            _files.sync_directory(step.path.rpartition("/")[0])
+            os.makedirs(directory, 0o755, exist_ok=True)
+            # Whatever the pointer leads to is on the disk before the pointer is.
+            _files.sync_filesystem(self._desired.generations)
+        if self._may_replace(step):
+            with self._host.identity(self._desired.account):
+                _files.exchange(temporary, step.path)
+                _files.sync_directory(directory)
+            self._expose(step.bin_dir, step.path, step.as_account)
+        with self._host.identity(self._desired.account):
             _files.remove_tree(temporary)
-        self._expose(step.bin_dir, step.path, step.as_account)
 
     def _may_replace(self, step: model.SwitchEnvironment) -> bool:
         """Whether the pointer may be put in place at once: not where an environment lies that is in use.
@@ -200,12 +204,15 @@ class Applier:
         return self._host.wait_until_unused(step.path, _IN_USE_SECONDS)
 
     def _expose_executables(self, step: model.ExposeExecutables) -> None:
+        with self._host.identity(self._desired.account):
+            _files.sync_filesystem(step.environment)
         self._expose(step.path, step.environment, step.as_account)
 
     def _remove_executables(self, step: model.RemoveExecutables) -> None:
         with self._host.acting(self._desired.account, step.as_account):
             for name in step.names:
                 _files.remove_file(f"{step.path}/{name}")
+            _files.sync_directory(step.path)
 
     def _write_unit(self, step: model.WriteUnit) -> None:
         _files.replace_file(
@@ -220,6 +227,7 @@ class Applier:
 
     def _remove_unit(self, step: model.RemoveUnit) -> None:
         _files.remove_file(step.path)
+        _files.sync_directory(os.path.dirname(step.path))
 
     def _reload_systemd(self, _step: model.ReloadSystemd) -> None:
         self._must(self._host.run(_commands.daemon_reload()))
@@ -319,6 +327,7 @@ class Applier:
                 link = f"{bin_dir}/{name}"
                 if os.path.islink(link) and name not in names and self._desired.owns(os.readlink(link)):
                     _files.remove_file(link)
+            _files.sync_directory(bin_dir)
 
     def _run_patiently(
         self,

@@ -60,6 +60,7 @@ def make_directory(path: str, uid: int, gid: int, mode: int) -> None:
     """Create one directory; nobody else can enter it before its owner and mode are right."""
     os.mkdir(path, 0o700)
     set_attributes(path, uid, gid, mode)
+    sync_directory(os.path.dirname(path))
 
 
 def set_attributes(path: str, uid: int, gid: int, mode: int) -> None:
@@ -70,6 +71,7 @@ def set_attributes(path: str, uid: int, gid: int, mode: int) -> None:
         if (found.st_uid, found.st_gid) != (uid, gid):
             os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -106,14 +108,14 @@ def replace_file(
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(text.encode("utf-8", "surrogateescape"))
+            stream.flush()
             os.fchown(stream.fileno(), uid, gid)
             os.fchmod(stream.fileno(), mode)
-            stream.flush()
+            if changed_at is not None:
+                os.utime(temporary, (changed_at, changed_at))
+            if label is not None:
+                label(temporary)
             os.fsync(stream.fileno())
-        if changed_at is not None:
-            os.utime(temporary, (changed_at, changed_at))
-        if label is not None:
-            label(temporary)
         os.rename(temporary, path)
     except BaseException:
         remove_file(temporary)
@@ -122,7 +124,7 @@ def replace_file(
 
 
 def replace_link(path: str, target: str) -> None:
-    """Point a link somewhere else, without a moment in which it is not there."""
+    """Point a link somewhere else, without a moment in which it is not there; syncing the directory is the caller's."""
     folder, _slash, name = path.rpartition("/")
     temporary = f"{folder}/.{name}.new"
     remove_file(temporary)
@@ -168,9 +170,28 @@ def exchange(left: str, right: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make renames in a folder outlast a power loss."""
+    """Make entries that were created, renamed or removed in a directory outlast a power loss."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(path: str) -> None:
+    """Make all that was written on the filesystem of a directory outlast a power loss.
+
+    One call for the thousands of files of an environment, where an fsync each would take a wait each; the data of a
+    new file is otherwise written up to 30 seconds after it was closed (ext4(5), commit and auto_da_alloc).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syncfs"):
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), path)
     finally:
         os.close(descriptor)

@@ -384,3 +384,45 @@ def test_sync_directory(folder, monkeypatch):
     _files.sync_directory(folder)
 
     assert synced == [os.path.realpath(folder)]
+
+
+def test_sync_filesystem(folder, monkeypatch):
+    synced = []
+
+    class Libc:
+        def syncfs(self, descriptor):
+            synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            return 0
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kwargs: Libc())
+
+    _files.sync_filesystem(folder)
+
+    assert synced == [folder]
+
+
+def test_sync_filesystem_of_the_real_system(folder):
+    _files.sync_filesystem(folder)
+
+
+def test_sync_filesystem_that_cannot_write_fails(folder, monkeypatch):
+    class Libc:
+        def syncfs(self, _descriptor):
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kwargs: Libc())
+
+    with pytest.raises(OSError, match="Input/output error") as failed:
+        _files.sync_filesystem(folder)
+    assert failed.value.filename == folder
+
+
+def test_sync_filesystem_where_libc_knows_no_such_call_syncs_all(folder, monkeypatch):
+    synced = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kwargs: object())
+    monkeypatch.setattr(os, "sync", lambda: synced.append(True))
+
+    _files.sync_filesystem(folder)
+
+    assert synced == [True]

@@ -8,12 +8,14 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgedge.platform.plugins.module_utils import _files
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call, Machine
 
@@ -1506,3 +1508,95 @@ def test_without_root_for_another_account(rootless, monkeypatch):
         "installing Patroni for postgres needs root: run with become: true; "
         "without root only the account that runs the module can be its user"
     )
+
+
+@pytest.fixture
+def writes(installed, monkeypatch):
+    """What makes changes durable, and what depends on it, as it happens: (operation, what to)."""
+    seen = []
+
+    def watch(owner, name, shown):
+        real = getattr(owner, name)
+
+        def watched(*arguments, **more):
+            seen.append((name, shown(*arguments)))
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    def synced(descriptor):
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+
+    watch(os, "fsync", synced)
+    watch(_files, "sync_filesystem", str)
+    watch(_files, "exchange", lambda _left, right: right)
+    watch(_files, "replace_link", lambda path, _target: path)
+    watch(_files, "remove_file", str)
+    watch(_files, "remove_tree", str)
+    watch(os, "rename", lambda source, _target: source)
+    return seen
+
+
+def in_this_order(seen, *expected):
+    """Whether all that is expected was seen, in this order; what happens between is free."""
+    rest = iter(seen)
+    return all(wanted in rest for wanted in expected)
+
+
+def test_upgrade_is_durable_before_it_is_used(installed, writes):
+    venvs = os.path.dirname(installed.pointer)
+
+    installed.run(*upgrade(installed, "4.0.11"), version="4.0.11")
+
+    switch = f"{installed.pipx_home}/patroni/switch"
+    assert in_this_order(
+        writes,
+        ("sync_filesystem", f"{installed.pipx_home}/patroni"),
+        ("exchange", installed.pointer),
+        ("fsync", venvs),
+        ("fsync", installed.bin_dir),
+        ("remove_tree", switch),
+        ("remove_tree", installed.generation(1)),
+    ), writes
+    before = writes[: writes.index(("exchange", installed.pointer))]
+    assert not [path for name, path in before if name == "remove_tree" and path != switch]
+    assert [name for name, _path in writes].count("sync_filesystem") == 1
+
+
+def test_links_and_unit_are_durable_before_they_are_used(installed, writes):
+    shutil.rmtree(installed.bin_dir)
+    os.unlink(installed.unit_path)
+    directory, name = os.path.split(installed.unit_path)
+
+    installed.run(shown(installed), shown(installed), RELOAD, shown(installed))
+
+    assert in_this_order(
+        writes,
+        ("fsync", installed.bin_dir),
+        ("fsync", os.path.dirname(installed.bin_dir)),
+        ("sync_filesystem", installed.pointer),
+        ("replace_link", f"{installed.bin_dir}/patroni"),
+        ("fsync", installed.bin_dir),
+        ("fsync", f"{directory}/.{name}.new"),
+        ("rename", f"{directory}/.{name}.new"),
+        ("fsync", directory),
+    ), writes
+
+
+def test_removal_is_durable(installed, writes):
+    installed.run(shown(installed), shown(installed), RELOAD, show(), state="absent")
+
+    assert in_this_order(
+        writes,
+        ("remove_file", f"{installed.bin_dir}/patroni"),
+        ("fsync", installed.bin_dir),
+        ("remove_tree", installed.pointer),
+        ("remove_file", installed.unit_path),
+        ("fsync", os.path.dirname(installed.unit_path)),
+    ), writes
+
+
+def test_run_without_change_waits_for_no_disk(installed, writes):
+    installed.run(shown(installed))
+
+    assert writes == []
