@@ -75,7 +75,9 @@ class Applier:
 
     def _may_wait_for_the_next_run(self, step: model.Step) -> bool:
         """Whether a step would take away the files of a process that is still at work."""
-        if not isinstance(step, model.RemoveEnvironment) or self._host.wait_until_unused(step.path, _IN_USE_SECONDS):
+        if not isinstance(step, model.RemoveEnvironment) or self._host.wait_until_unused(
+            step.path, self._desired.account, _IN_USE_SECONDS
+        ):
             return False
         self._host.warn(f"{step.path} is left, because a process still runs in it; the next run removes it")
         return True
@@ -201,7 +203,7 @@ class Applier:
         if os.path.islink(step.path) or not os.path.lexists(step.path):
             return True
         self._expose(step.bin_dir, step.environment, step.as_account)
-        return self._host.wait_until_unused(step.path, _IN_USE_SECONDS)
+        return self._host.wait_until_unused(step.path, self._desired.account, _IN_USE_SECONDS)
 
     def _expose_executables(self, step: model.ExposeExecutables) -> None:
         with self._host.identity(self._desired.account):

@@ -51,6 +51,21 @@ def read_text(path: str) -> str | None:
         return stream.read(_READ_LIMIT).decode("utf-8", "surrogateescape")
 
 
+def ways(path: str) -> list[str]:
+    """A path and the directories that lead to it, outermost first, as they are written."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)]
+
+
+def identity_of(path: str) -> tuple[int, int] | None:
+    """Device and inode of what a path leads to, which all its names share; None if that cannot be seen."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def is_executable(path: str) -> bool:
     """Whether the present identity may execute the file that a path leads to."""
     return os.path.isfile(path) and os.access(path, os.X_OK)

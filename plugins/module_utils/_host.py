@@ -13,15 +13,18 @@ import time
 import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable
+from ansible_collections.pgedge.platform.plugins.module_utils._files import identity_of, is_executable, ways
 from ansible_collections.pgedge.platform.plugins.module_utils._model import ROOT_PATH, Account, Completed
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+_Found = t.TypeVar("_Found")
+
 # Of the caller's session or of another Python: pipx and pip would follow them to the wrong place.
 _LEAKS = ("XDG_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIPX_GLOBAL_", "PIPX_SHARED_LIBS")
 _POLL_SECONDS = 1.0
+_PATH_MAX = 4096
 _NOT_STARTED = 127
 _EXECUTABLE_TYPE = "bin_t"
 
@@ -68,10 +71,8 @@ class Host:
         """
         extra = {"LC_ALL": "C.UTF-8", **(environment or {})}
         command = list(argv)
-        cwd = "/"
         if account is not None:
             extra.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
-            cwd = account.home
             if self._must_switch(account):
                 command = [
                     self.require("setpriv", "util-linux"),
@@ -85,7 +86,9 @@ class Host:
             rc, out, err = self._module.run_command(
                 command,
                 environ_update=extra,
-                cwd=cwd,
+                # Not the home: root may not be able to enter it, and pipx takes what lies there under the name of a
+                # package for that package.
+                cwd="/",
                 umask=0o022,
                 expand_user_and_vars=False,
                 handle_exceptions=False,
@@ -117,6 +120,17 @@ class Host:
         """The account's identity, or the present one."""
         return self.identity(account) if as_account else contextlib.nullcontext()
 
+    def either(self, account: Account, look: t.Callable[[], _Found]) -> _Found:
+        """Look at a file with the present identity or, if the kernel refuses that, with the account's.
+
+        Root cannot enter a home on NFS that is exported with root_squash.
+        """
+        try:
+            return look()
+        except PermissionError:
+            with self.identity(account):
+                return look()
+
     def _must_switch(self, account: Account) -> bool:
         return self.root and account.uid != 0 and not account.assumed
 
@@ -129,7 +143,8 @@ class Host:
         Raises:
             PatroniInstallError: another run holds it for longer than timeout, in seconds.
         """
-        descriptor = os.open(account.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with self.identity(account):
+            descriptor = os.open(account.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if not self._wait_until(lambda: _try_lock(descriptor), timeout):
                 raise PatroniInstallError(
@@ -152,10 +167,20 @@ class Host:
             time.sleep(poll)
         return True
 
-    @staticmethod
-    def wait_until_unused(path: str, timeout: int) -> bool:
-        """Wait until no process was started from below a path; False when timeout seconds have passed."""
-        return Host._wait_until(lambda: not _in_use(path), timeout, 0.1)
+    def in_use(self, path: str, account: Account) -> bool:
+        """Whether a process was started from below a directory of the account's, under whatever name."""
+        # A mount with hidepid shows the processes of others to root alone, and NFS the files to the account alone.
+        programs = set(_programs())
+        with self.identity(account):
+            identity = identity_of(path)
+            places = (os.path.realpath(os.path.dirname(program)) for program in programs)
+            return identity is not None and any(
+                identity == identity_of(step) for place in places for step in ways(place)
+            )
+
+    def wait_until_unused(self, path: str, account: Account, timeout: int) -> bool:
+        """Wait until that is no more so; False when timeout seconds have passed."""
+        return self._wait_until(lambda: not self.in_use(path, account), timeout, 0.1)
 
     @staticmethod
     def find_all(name: str, *folders: str) -> list[str]:
@@ -211,12 +236,14 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _in_use(path: str) -> bool:
-    """Whether the command line of any process begins in a folder, as that of a script in an environment does."""
-    own = os.fsencode(f"{path}/")
+def _programs() -> t.Iterator[str]:
+    """The programs of all processes, by the first word of their command lines.
+
+    That is the interpreter in an environment where the executable is a script there, whose file is the system's.
+    """
     for entry in os.listdir("/proc"):
         if entry.isdecimal():
             with contextlib.suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as stream:
-                if stream.read(len(own)) == own:
-                    return True
-    return False
+                program = os.fsdecode(stream.read(_PATH_MAX).partition(b"\0")[0])
+                if program.startswith("/"):
+                    yield program

@@ -64,10 +64,11 @@ class Sources:
 class Desired:
     """The state that the host shall be in, every default filled in.
 
+    Paths have one name for each directory: without links, and without the second name that a bind mount gives.
+
     Attributes:
-        pipx_home: with links resolved, as pipx writes it into what it makes.
-        pipx_home_given: the same before that; the account may have planted a link.
         legacy_environment: where pipx before 1.3 puts the environment when left to itself.
+        typed: what the operator called a directory that has another name in the plan, by the latter.
     """
 
     state: str
@@ -83,7 +84,7 @@ class Desired:
     unit_uid: int
     unit_gid: int
     legacy_environment: str
-    pipx_home_given: str = ""
+    typed: t.Mapping[str, str] = field(default_factory=dict)
     version: str | None = None
     python: str | None = None
     pipx_executable: str | None = None
@@ -105,6 +106,14 @@ class Desired:
         """
         return f"{self.pipx_home}/patroni"
 
+    def shown(self, path: str) -> str:
+        """The name of a path as the operator calls it, for messages, results and the unit."""
+        leading = [name for name in self.typed if f"{path}/".startswith(f"{name}/")]
+        if not leading:
+            return path
+        longest = max(leading, key=len)
+        return self.typed[longest] + path[len(longest) :]
+
     def owns(self, path: str) -> bool:
         """Whether a path leads into an environment of this installation."""
         own = (self.environment, self.generations, self.legacy_environment)
@@ -114,6 +123,10 @@ class Desired:
     def shared_libraries(self) -> str:
         """Where pipx keeps the pip of all its environments."""
         return f"{self.pipx_home}/shared"
+
+    @property
+    def unit_dir(self) -> str:
+        return self.unit_path.rpartition("/")[0]
 
     @property
     def unit_name(self) -> str:

@@ -23,6 +23,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     Patience,
     Sources,
 )
+from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
 from ansible_collections.pgedge.platform.plugins.module_utils._sources import (
     check_password,
     find_credentials,
@@ -77,27 +78,36 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
     family, distribution = _family(distro.id(), distro.like(), distro.name(pretty=True))
     _check_words(params)
     account = _account(params, family, host, check_mode=check_mode)
-    config_dir = _path(params, "config_dir", params["config_dir"])
     home = account.home
-    pipx_home_given = _path(params, "pipx_home", f"{home}/.local/share/pipx")
-    with host.identity(account):
-        pipx_home = os.path.realpath(pipx_home_given)
-        legacy = os.path.realpath(f"{home}/.local/pipx")
+    names = Names(host, account, home, f"{home}/.local/bin", f"{home}/.local/share/pipx")
+    typed = {
+        "bin_dir": _path(params, "bin_dir", f"{home}/.local/bin"),
+        "pipx_home": _path(params, "pipx_home", f"{home}/.local/share/pipx"),
+        "config_dir": _path(params, "config_dir", None),
+        "unit_path": _unit_path(params),
+    }
+    # The last of these two is never followed if it is a link.
+    planned = {
+        option: _entry(names, path) if option in ("config_dir", "unit_path") else names.one(path)
+        for option, path in typed.items()
+    }
+    unit_dir, typed_unit_dir = (path.rpartition("/")[0] for path in (planned["unit_path"], typed["unit_path"]))
+    shown = {names.one(home): home, unit_dir: typed_unit_dir, **{planned[option]: typed[option] for option in typed}}
     desired = Desired(
         state=params["state"],
         family=family,
         distribution=distribution,
         account=account,
         extras=tuple(dict.fromkeys(params["extras"])),
-        bin_dir=_bin_dir(params, account, host),
-        pipx_home=pipx_home,
-        config_dir=config_dir,
-        config_path=_config_path(params["config_file"], config_dir),
-        unit_path=_unit_path(params),
+        bin_dir=planned["bin_dir"],
+        pipx_home=planned["pipx_home"],
+        config_dir=planned["config_dir"],
+        config_path=_config_path(params["config_file"], typed["config_dir"]),
+        unit_path=planned["unit_path"],
         unit_uid=os.geteuid(),
         unit_gid=os.getegid(),
-        legacy_environment=f"{legacy}/venvs/patroni",
-        pipx_home_given=pipx_home_given,
+        legacy_environment=f"{names.one(f'{home}/.local/pipx')}/venvs/patroni",
+        typed={name: path for name, path in shown.items() if name != path},
         version=params["version"],
         python=params["python"],
         pipx_executable=_path(params, "pipx_executable", None) if params["pipx_executable"] else None,
@@ -105,48 +115,44 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         sources=_sources(params, account, host),
         force=params["force"],
     )
-    _check_folders(desired, host)
+    _check_folders(desired, host, names)
     return desired
 
 
-def _check_folders(desired: Desired, host: Host) -> None:
+def _entry(names: Names, path: str) -> str:
+    """The name of an entry in a directory, whatever the entry itself is."""
+    directory, _slash, last = path.rpartition("/")
+    return f"{names.one(directory or '/').rstrip('/')}/{last}"
+
+
+def _check_folders(desired: Desired, host: Host, names: Names) -> None:
     """Refuse folders whose purposes do not go together.
 
     Raises:
-        PatroniInstallError: a folder of the system's would become the account's, or the unit would lie in one that is.
+        PatroniInstallError: a folder of the system's would become the account's, the unit would lie in one that is, or
+            root would run what the account can rewrite.
     """
     account = desired.account
-    unit_folder = desired.unit_path.rpartition("/")[0]
     own = {"user": account.home, "bin_dir": desired.bin_dir, "pipx_home": desired.pipx_home}
     for option, folder in (*own.items(), ("config_dir", desired.config_dir)):
-        if host.root and account.uid != 0 and f"{unit_folder}/".startswith(f"{folder}/"):
+        if host.root and account.uid != 0 and names.lies_in(desired.unit_dir, folder):
             raise PatroniInstallError(
-                f"unit_path: {desired.unit_path} lies in {folder} ({option}), which is {account.name}'s, and whoever "
-                "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system"
+                f"unit_path: {desired.shown(desired.unit_path)} lies in {desired.shown(folder)} ({option}), which is "
+                f"{account.name}'s, and whoever writes the unit becomes root; choose a folder of root's, such as "
+                "/etc/systemd/system"
             )
-    config_dir = os.path.realpath(desired.config_dir)
     system = (("the system", folder) for folder in (*ROOT_PATH, *_SYSTEM_FOLDERS))
-    for option, folder in (*own.items(), ("unit_path", unit_folder), *system):
-        if f"{folder}/".startswith((f"{config_dir}/", f"{desired.config_dir}/")):
+    for option, folder in (*own.items(), ("unit_path", desired.unit_dir), *system):
+        if names.lies_in(folder, desired.config_dir):
             raise PatroniInstallError(
-                f"config_dir: {desired.config_dir} would become the account's alone, and it is or holds {folder} "
-                f"({option}); name a folder of its own, such as /etc/patroni"
+                f"config_dir: {desired.shown(desired.config_dir)} would become the account's alone, and it is or holds "
+                f"{desired.shown(folder)} ({option}); name a folder of its own, such as /etc/patroni"
             )
-
-
-def _bin_dir(params: Params, account: Account, host: Host) -> str:
-    """Read bin_dir.
-
-    Raises:
-        PatroniInstallError: root would run what the account can rewrite.
-    """
-    path = _path(params, "bin_dir", f"{account.home}/.local/bin")
-    if host.root and account.uid != 0 and os.path.realpath(path) in {os.path.realpath(folder) for folder in ROOT_PATH}:
+    if host.root and account.uid != 0 and any(names.same(desired.bin_dir, folder) for folder in ROOT_PATH):
         raise PatroniInstallError(
-            f"bin_dir: {path} is on root's PATH, where root would run what {account.name} can rewrite; "
-            "choose a folder of its own, such as /opt/patroni/bin"
+            f"bin_dir: {desired.shown(desired.bin_dir)} is on root's PATH, where root would run what {account.name} "
+            "can rewrite; choose a folder of its own, such as /opt/patroni/bin"
         )
-    return path
 
 
 def _sources(params: Params, account: Account, host: Host) -> Sources:
@@ -292,14 +298,15 @@ def _account(params: Params, family: str, host: Host, *, check_mode: bool) -> Ac
             "without root only the account that runs the module can be its user"
         )
     home = os.path.normpath(found.pw_dir)
-    if not os.path.isdir(home):
+    group, gid = _group(params["group"], found.pw_gid)
+    account = Account(name, found.pw_uid, found.pw_gid, home, group, gid)
+    if not Names(host, account).is_directory(home):
         raise PatroniInstallError(
             f"user: the home {found.pw_dir} of the account {name} does not exist; the role init_server creates it"
         )
     if found.pw_uid == 0:
         host.warn(f"user: {name} is root, and Postgres does not run as root")
-    group, gid = _group(params["group"], found.pw_gid)
-    return Account(name, found.pw_uid, found.pw_gid, home, group, gid)
+    return account
 
 
 def _group(name: str | None, primary: int) -> tuple[str, int]:

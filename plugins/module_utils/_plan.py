@@ -183,8 +183,8 @@ def _config_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     elif not place.state.has(account.uid, account.group_gid, CONFIG_DIR_MODE):
         if observed.root and place.way_controlled and place.state.uid != account.uid:
             raise PatroniInstallError(
-                f"config_dir: {place.path} is not {account.name}'s, and {account.name} can write to a folder on the "
-                "way, where only its own identity is safe; remove it, or name another folder, such as /etc/patroni"
+                f"config_dir: {desired.shown(place.path)} must belong to {account.name}, which can write to a "
+                "directory on the way, where only its own identity is safe; name another one, such as /etc/patroni"
             )
         yield SetAttributes(place.path, account.uid, account.group_gid, CONFIG_DIR_MODE, place.way_controlled)
 
@@ -249,40 +249,55 @@ def _without_repeated_folders(account: Account, steps: tuple[Step, ...]) -> tupl
 
 
 def _refuse_obstacles(desired: Desired, observed: Observed) -> None:
-    """Refuse what no step may do away with."""
+    """Refuse what no step may do away with.
+
+    The account may have planted it behind a link of its own, so nobody is asked to remove anything.
+    """
     for name in ESSENTIAL:
         state = observed.executables.get(name)
         if state is not None and state.kind != "link":
             raise PatroniInstallError(
-                f"{desired.bin_dir}/{name} is a {state.kind} that pipx did not make; "
-                "remove it, or choose another bin_dir"
+                f"{desired.shown(desired.bin_dir)}/{name} must be a link or missing, and is a {state.kind} that pipx "
+                f"did not make; move it away as {desired.account.name}, or choose another bin_dir"
             )
     for option, path, state, wanted in (
-        ("config_dir", desired.config_dir, observed.config_dir.state, "directory"),
-        ("unit_path", desired.unit_path, observed.unit, "file"),
+        ("config_dir", desired.shown(desired.config_dir), observed.config_dir.state, "directory"),
+        ("unit_path", desired.shown(desired.unit_path), observed.unit, "file"),
     ):
         if state.kind == "link":
             raise PatroniInstallError(
-                f"{option} {path} is a link to {state.target}, and links are not followed here; "
-                f"remove it, or name the {wanted} that is meant"
+                f"{option}: {path} must not be a link, and leads to {state.target}; name the {wanted} that is meant"
             )
         if state.exists and state.kind != wanted:
-            raise PatroniInstallError(f"{option} {path} is a {state.kind} where a {wanted} is needed; remove it")
+            raise PatroniInstallError(
+                f"{option}: {path} must be a {wanted} or missing, and is a {state.kind}; name another path"
+            )
 
 
 def _refuse_unsafe_unit(desired: Desired, observed: Observed) -> None:
     if observed.root and desired.account.uid != 0 and observed.unit_dir.account_controls:
         raise PatroniInstallError(
-            f"unit_path {desired.unit_path} lies in a folder that {desired.account.name} can write to, and whoever "
-            "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system"
+            f"unit_path: {desired.shown(desired.unit_path)} lies in a directory that {desired.account.name} can write "
+            "to, and whoever writes the unit becomes root; choose one owned by root, such as /etc/systemd/system"
         )
 
 
 def _require_writable(option: str, place: Place, desired: Desired, observed: Observed) -> None:
+    """Refuse a directory in which whoever acts there cannot create anything.
+
+    The remedies hand no directory to the account: what it cannot write may be owned by root for a reason.
+    """
     if place.writable:
         return
-    remedy = "make it the account's" if observed.root else "run as root (become: true)"
+    path, account = desired.shown(place.path), desired.account.name
+    root_acts = not place.account_controls and (bool(place.missing) or option != "pipx_home")
+    if observed.root and root_acts:
+        raise PatroniInstallError(
+            f"{option}: root must be able to write to {path}, and cannot (a read-only or immutable filesystem); "
+            "remount it writable, or choose another path"
+        )
+    remedy = "choose a directory that belongs to it" if observed.root else "run as root (become: true)"
     raise PatroniInstallError(
-        f"{option}: {desired.account.name} cannot write to {place.path} (its mode, or a read-only filesystem); "
-        f"{remedy}, or choose another path"
+        f"{option}: {account} must be able to write to {path}, and cannot (its mode, or a read-only filesystem); "
+        f"{remedy}"
     )

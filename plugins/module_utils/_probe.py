@@ -22,7 +22,12 @@ from ansible_collections.pgedge.platform.plugins.module_utils._environment impor
     shared_libraries_problem,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, look, read_text
+from ansible_collections.pgedge.platform.plugins.module_utils._files import (
+    is_executable,
+    look,
+    read_text,
+    ways,
+)
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     SWITCH,
     Completed,
@@ -34,10 +39,11 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     Service,
     Tools,
 )
+from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Desired
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired
 
 # Where systemd looks for units, the earlier before the later (systemd.unit(5)).
 _UNIT_FOLDERS = (
@@ -58,8 +64,9 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     Args:
         known: an earlier observation of this run; the tools and the index are not asked again.
     """
-    observed = _probe_files(desired, host)
-    observed = replace(observed, service=_probe_service(desired, host, observed.unit))
+    names = Names(host, desired.account, desired.pipx_home, desired.bin_dir)
+    observed = _probe_files(desired, host, names)
+    observed = replace(observed, service=_probe_service(desired, host, observed.unit, names))
     if desired.state == "absent":
         return observed
     if desired.state == "latest" and observed.environment is not None:
@@ -71,9 +78,8 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     return observed
 
 
-def _probe_files(desired: Desired, host: Host) -> Observed:
+def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
     account = desired.account
-    unit_folder = desired.unit_path.rpartition("/")[0]
     if account.assumed:
         environments: tuple[Environment, ...] = ()
         executables: dict[str, PathState] = {}
@@ -81,19 +87,19 @@ def _probe_files(desired: Desired, host: Host) -> Observed:
         generations: tuple[str, ...] = ()
     else:
         with host.identity(account):
-            executables = _read_executables(desired.bin_dir)
-            environments = _read_environments(desired, executables)
-            pointer = look(desired.environment)
+            executables = _read_executables(desired.bin_dir, names)
+            environments = _read_environments(desired, executables, names)
+            pointer = _read_pointer(desired, names)
             generations = _read_generations(desired)
     chosen = _choose(desired, environments)
     return Observed(
         root=host.root,
         environment=chosen,
         executables=executables,
-        bin_dir=_probe_place(desired.bin_dir, account, host),
-        pipx_home=_probe_place(desired.pipx_home, account, host, given=desired.pipx_home_given, for_account=True),
-        config_dir=_probe_place(desired.config_dir, account, host),
-        unit_dir=_probe_place(unit_folder, account, host),
+        bin_dir=_probe_place(desired, desired.bin_dir, host, names),
+        pipx_home=_probe_place(desired, desired.pipx_home, host, names, for_account=True),
+        config_dir=_probe_place(desired, desired.config_dir, host, names),
+        unit_dir=_probe_place(desired, desired.unit_dir, host, names),
         unit=look(desired.unit_path, content=True),
         pointer=pointer,
         next_generation=_next_generation(desired, generations),
@@ -101,29 +107,36 @@ def _probe_files(desired: Desired, host: Host) -> Observed:
     )
 
 
-def _read_executables(bin_dir: str) -> dict[str, PathState]:
-    """Describe the links in a folder, and Patroni's own names in any case; folders in targets are resolved."""
+def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
+    """Describe the links in a folder, and Patroni's own names in any case; folders in targets have their one name."""
     try:
-        names = os.listdir(bin_dir)
+        entries = os.listdir(bin_dir)
     except OSError:
         return {}
     found = {}
-    for name in names:
+    for name in entries:
         state = look(f"{bin_dir}/{name}")
         if state.kind == "link":
             folder, _slash, last = os.path.join(bin_dir, state.target or "").rpartition("/")
-            found[name] = replace(state, target=f"{os.path.realpath(folder)}/{last}")
+            found[name] = replace(state, target=f"{names.one(folder)}/{last}")
         elif name in ESSENTIAL:
             found[name] = state
     return found
 
 
-def _read_environments(desired: Desired, executables: t.Mapping[str, PathState]) -> tuple[Environment, ...]:
+def _read_pointer(desired: Desired, names: Names) -> PathState:
+    state = look(desired.environment)
+    return replace(state, target=names.one(desired.environment)) if state.kind == "link" else state
+
+
+def _read_environments(
+    desired: Desired, executables: t.Mapping[str, PathState], names: Names
+) -> tuple[Environment, ...]:
     """Read every environment that may be the one in use: where the link leads, and the usual places."""
     target = executables["patroni"].target if "patroni" in executables else None
     linked = target[: -len("/bin/patroni")] if target and target.endswith("/bin/patroni") else None
     places = (linked, desired.environment, desired.legacy_environment)
-    paths = dict.fromkeys(os.path.realpath(place) for place in places if place)
+    paths = dict.fromkeys(names.one(place) for place in places if place)
     return tuple(read_environment(path, desired.extras) for path in paths if os.path.isdir(path))
 
 
@@ -167,36 +180,36 @@ def _retired(
     return tuple(unused)
 
 
-def _probe_place(path: str, account: Account, host: Host, *, given: str = "", for_account: bool = False) -> Place:
+def _probe_place(desired: Desired, path: str, host: Host, names: Names, *, for_account: bool = False) -> Place:
     """Describe a folder and the way to it.
 
     Args:
-        given: the path as it was before its links were resolved, where they were.
         for_account: the account itself writes there, so that root's power does not count.
     """
-    way = _way(path)
+    account = desired.account
+    way = ways(path)
+    state = host.either(account, lambda: look(path))
     if account.assumed:
-        controls = path.startswith(f"{account.home}/")
-        missing = tuple(
-            step for step in way if not os.path.isdir(step) and not f"{account.home}/".startswith(f"{step}/")
-        )
-        return Place(path, look(path), missing, controls)
-    existing = [step for step in way if os.path.isdir(step)]
+        home = names.one(account.home)
+        controls = path.startswith(f"{home}/")
+        missing = tuple(step for step in way if not os.path.isdir(step) and not f"{home}/".startswith(f"{step}/"))
+        return Place(path, state, missing, controls)
+    existing = [step for step in way if names.is_directory(step)]
     innermost, depth = existing[-1], len(existing)
     missing = tuple(way[depth:])
-    leading = {step for start in (path, given or path, os.path.realpath(innermost)) for step in _way(start)}
+    # Who can change a link on the way can lead root elsewhere, so the way as it was typed counts as well.
     with host.identity(account):
-        controlled = {step for step in leading if _is_controlled(step)}
+        controlled = {*_controlled(names, path), *_controlled(names, desired.shown(path))}
         account_writes = _may_write(innermost)
     writable = account_writes or (
         host.root and not controlled and _may_write(innermost) and bool(missing or not for_account)
     )
-    return Place(path, look(path), missing, bool(controlled), bool(controlled - {path}), writable)
+    return Place(path, state, missing, bool(controlled), bool(controlled - {path}), writable)
 
 
-def _way(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)]
+def _controlled(names: Names, path: str) -> set[str]:
+    """What others than root have in their hand of all that the kernel passes through on the way to a path."""
+    return {step for step in names.walk(path)[1] if _is_controlled(step)}
 
 
 def _is_controlled(path: str) -> bool:
@@ -210,13 +223,13 @@ def _is_controlled(path: str) -> bool:
 
 
 def _may_write(path: str) -> bool:
-    return os.access(path, os.W_OK | os.X_OK)
+    return os.access(path, os.W_OK | os.X_OK if os.path.isdir(path) else os.W_OK)
 
 
-def _probe_service(desired: Desired, host: Host, unit: PathState) -> Service:
+def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) -> Service:
     """Ask systemd about the unit: one query, and none where it does not run or does not look there."""
-    folder = desired.unit_path.rpartition("/")[0]
-    if folder not in _UNIT_FOLDERS or not os.path.isdir("/run/systemd/system"):
+    unit_path = _as_systemd_names(desired.unit_path, names)
+    if os.path.dirname(unit_path) not in _UNIT_FOLDERS or not os.path.isdir("/run/systemd/system"):
         return Service()
     completed = host.run(_commands.show_unit(desired.unit_name))
     if completed.rc != 0:
@@ -224,19 +237,25 @@ def _probe_service(desired: Desired, host: Host, unit: PathState) -> Service:
     shown = _output.parse_properties(completed.stdout)
     return Service(
         managed=True,
-        needs_reload=_needs_reload(shown, desired.unit_path, unit),
+        needs_reload=_needs_reload(shown, unit_path, _as_systemd_names(shown.get("FragmentPath", ""), names), unit),
         active=shown.get("ActiveState", "inactive") not in ("inactive", "failed"),
         enabled=shown.get("UnitFileState", "").startswith(("enabled", "linked")),
         started_at=_started_at(shown),
-        environment=_service_environment(shown),
+        environment=_service_environment(shown, names),
     )
 
 
-def _needs_reload(shown: t.Mapping[str, str], unit_path: str, unit: PathState) -> bool:
+def _as_systemd_names(path: str, names: Names) -> str:
+    """The path of a unit by the directory that systemd knows it in, if it is one of those under another name."""
+    directory, _slash, name = path.rpartition("/")
+    known = directory in _UNIT_FOLDERS or not directory
+    return path if known else next((f"{d}/{name}" for d in _UNIT_FOLDERS if names.same(d, directory)), path)
+
+
+def _needs_reload(shown: t.Mapping[str, str], unit_path: str, loaded: str, unit: PathState) -> bool:
     """Whether systemd has not read what lies at the path: it changed, or an interrupted run did not tell."""
     if shown.get("NeedDaemonReload") == "yes":
         return True
-    loaded = shown.get("FragmentPath", "")
     if not unit.exists:
         return loaded == unit_path
     folders = [path.rpartition("/")[0] for path in (unit_path, loaded)]
@@ -255,11 +274,11 @@ def _started_at(shown: t.Mapping[str, str]) -> float:
     return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + int(counted) / 1e6
 
 
-def _service_environment(shown: t.Mapping[str, str]) -> str | None:
+def _service_environment(shown: t.Mapping[str, str], names: Names) -> str | None:
     """The environment of the service's main process, by the interpreter that its command line names."""
     command = read_text(f"/proc/{shown.get('MainPID', '0')}/cmdline") or ""
     interpreter = command.partition("\0")[0]
-    return os.path.realpath(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
+    return names.one(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
 
 
 def _resolve_python(desired: Desired, host: Host) -> str | None:
@@ -284,8 +303,10 @@ def _probe_tools(desired: Desired, host: Host) -> Tools:
         known = _lists_there() and host.run(_commands.apt_show("pipx")).rc == 0
         return replace(tools, package_known=known)
     if tools.pipx is None and host.root and desired.account.uid != 0:
-        places = (_probe_place(path, desired.account, host) for path in desired.sources.local)
-        return replace(tools, unsafe_sources=tuple(place.path for place in places if place.account_controls))
+        names = Names(host, desired.account)
+        with host.identity(desired.account):
+            unsafe = tuple(path for path in desired.sources.local if _controlled(names, path))
+        return replace(tools, unsafe_sources=unsafe)
     return tools
 
 

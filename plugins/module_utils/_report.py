@@ -47,12 +47,12 @@ def success(
         "diff": list(_merged(entry for step in steps for entry in _diff(step, desired, before, version))),
         "version": version,
         "previous_version": before.environment.version if before.environment else None,
-        "bin_dir": desired.bin_dir,
-        "venv": desired.environment
-        if built or environment is None
-        else public_path(desired, after or before, environment),
-        "unit_path": desired.unit_path,
-        "config_dir": desired.config_dir,
+        "bin_dir": desired.shown(desired.bin_dir),
+        "venv": desired.shown(
+            desired.environment if built or environment is None else public_path(desired, after or before, environment)
+        ),
+        "unit_path": desired.shown(desired.unit_path),
+        "config_dir": desired.shown(desired.config_dir),
         "steps": [step.describe() for step in steps],
         "restart_required": _restart_required(desired, before, after or before, steps),
     }

@@ -46,7 +46,7 @@ def render_unit(desired: Desired) -> str:
         type="notify" if {"systemd", "all"} & set(desired.extras) else "simple",
         user=desired.account.name.replace("%", "%%"),
         group=desired.account.group.replace("%", "%%"),
-        command=_command(f"{desired.bin_dir}/patroni", desired.config_path),
+        command=_command(f"{desired.shown(desired.bin_dir)}/patroni", desired.config_path),
     )
 
 

@@ -278,7 +278,7 @@ class Script:
         locked = options.pop("pass_fds")
         assert options == {
             "environ_update": {"LC_ALL": "C.UTF-8", **call.variables, **who},
-            "cwd": self._machine.home if call.as_account else "/",
+            "cwd": "/",
             "umask": 0o022,
             "expand_user_and_vars": False,
             "handle_exceptions": False,

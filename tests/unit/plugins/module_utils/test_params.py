@@ -41,6 +41,9 @@ class FakeHost:
         self.hidden |= set(secrets)
         self.shown |= set(but)
 
+    def either(self, _account, look):
+        return look()
+
     @contextlib.contextmanager
     def identity(self, account):
         self.identities.append(account.name)
@@ -122,7 +125,6 @@ def test_defaults(home):
         unit_uid=0,
         unit_gid=0,
         legacy_environment=f"{home}/.local/pipx/venvs/patroni",
-        pipx_home_given=f"{home}/.local/share/pipx",
     )
     assert host.warnings == []
 
@@ -166,7 +168,6 @@ def test_every_option_is_heeded(home):
         unit_uid=0,
         unit_gid=0,
         legacy_environment=f"{home}/.local/pipx/venvs/patroni",
-        pipx_home_given="/opt/pipx",
         version="4.1.5",
         python="python3.12",
         pipx_executable="/opt/tools/pipx",
@@ -182,20 +183,54 @@ def test_every_option_is_heeded(home):
     )
 
 
-def test_links_to_pipx_home_are_resolved_with_the_account_s_identity(home):
+def test_directories_have_one_name_and_messages_have_the_other(home):
     os.mkdir(f"{home}/data")
     os.symlink(f"{home}/data", f"{home}/.local")
-    host = FakeHost()
 
-    wanted = desire(host)
+    wanted = desire()
 
-    assert (wanted.pipx_home, wanted.legacy_environment) == (
+    assert (wanted.pipx_home, wanted.bin_dir, wanted.legacy_environment) == (
         f"{home}/data/share/pipx",
+        f"{home}/data/bin",
         f"{home}/data/pipx/venvs/patroni",
     )
-    # What the account may have planted is not forgotten.
-    assert (wanted.bin_dir, wanted.pipx_home_given) == (f"{home}/.local/bin", f"{home}/.local/share/pipx")
-    assert host.identities == ["postgres"]
+    assert wanted.shown(wanted.bin_dir) == f"{home}/.local/bin"
+    assert wanted.shown(f"{wanted.pipx_home}/venvs/patroni") == f"{home}/.local/share/pipx/venvs/patroni"
+    assert wanted.shown("/etc/patroni") == "/etc/patroni"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("{base}/link/conf", id="a link"),
+        pytest.param("{base}/relative/conf", id="a relative link"),
+        pytest.param("{base}/climbing/conf", id="a link that climbs"),
+        pytest.param("{base}/chain/conf", id="a link to a link"),
+    ],
+)
+def test_configuration_directory_and_unit_behind_links(home, tmp_path, way):
+    base = os.path.realpath(str(tmp_path))
+    os.makedirs(f"{base}/real/deep")
+    os.symlink(f"{base}/real", f"{base}/link")
+    os.symlink("real", f"{base}/relative")
+    os.symlink("real/deep/..", f"{base}/climbing")
+    os.symlink("link", f"{base}/chain")
+    typed = way.format(base=base)
+
+    wanted = desire(config_dir=typed, unit_path=f"{typed}-units/patroni.service")
+
+    assert wanted.config_dir == f"{base}/real/conf"
+    assert wanted.unit_path == f"{base}/real/conf-units/patroni.service"
+    assert wanted.config_path == f"{typed}/patroni.yaml"
+    assert wanted.shown(wanted.config_dir) == typed
+    assert wanted.shown(wanted.unit_path) == f"{typed}-units/patroni.service"
+
+
+def test_configuration_directory_that_is_a_link_is_not_followed(home, tmp_path):
+    (tmp_path / "real").mkdir()
+    os.symlink("real", str(tmp_path / "conf"))
+
+    assert desire(config_dir=str(tmp_path / "conf")).config_dir.endswith("/conf")
 
 
 def os_release(pretty, identifier, like=""):

@@ -626,53 +626,53 @@ FILE = PathState("file", 0, 0, 0o755)
         pytest.param(
             {},
             observed(executables={**links(), "patroni": FILE}),
-            f"{BIN_DIR}/patroni is a file that pipx did not make; remove it, or choose another bin_dir",
+            f"{BIN_DIR}/patroni must be a link or missing, and is a file that pipx did not make; move it away as "
+            "postgres, or choose another bin_dir",
             id="a foreign patroni",
         ),
         pytest.param(
             {},
             observed(executables={**links(), "patronictl": directory()}),
-            f"{BIN_DIR}/patronictl is a directory that pipx did not make; remove it, or choose another bin_dir",
+            f"{BIN_DIR}/patronictl must be a link or missing, and is a directory that pipx did not make; move it away "
+            "as postgres, or choose another bin_dir",
             id="a foreign patronictl",
         ),
         pytest.param(
             {},
             bare(config_dir=Place(CONFIG_DIR, link("/srv/patroni"))),
-            f"config_dir {CONFIG_DIR} is a link to /srv/patroni, and links are not followed here; "
-            "remove it, or name the directory that is meant",
+            f"config_dir: {CONFIG_DIR} must not be a link, and leads to /srv/patroni; name the directory that is meant",
             id="config_dir is a link",
         ),
         pytest.param(
             {},
             bare(config_dir=Place(CONFIG_DIR, FILE)),
-            f"config_dir {CONFIG_DIR} is a file where a directory is needed; remove it",
+            f"config_dir: {CONFIG_DIR} must be a directory or missing, and is a file; name another path",
             id="config_dir is a file",
         ),
         pytest.param(
             {},
             observed(unit=link("/dev/null")),
-            f"unit_path {UNIT_PATH} is a link to /dev/null, and links are not followed here; "
-            "remove it, or name the file that is meant",
+            f"unit_path: {UNIT_PATH} must not be a link, and leads to /dev/null; name the file that is meant",
             id="the unit is masked",
         ),
         pytest.param(
             {},
             observed(unit=directory()),
-            f"unit_path {UNIT_PATH} is a directory where a file is needed; remove it",
+            f"unit_path: {UNIT_PATH} must be a file or missing, and is a directory; name another path",
             id="the unit is a directory",
         ),
         pytest.param(
             {"unit_path": f"{HOME}/patroni.service"},
             observed(unit_dir=Place(HOME, directory(), account_controls=True)),
-            f"unit_path {HOME}/patroni.service lies in a folder that postgres can write to, and whoever "
-            "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system",
+            f"unit_path: {HOME}/patroni.service lies in a directory that postgres can write to, and whoever writes the "
+            "unit becomes root; choose one owned by root, such as /etc/systemd/system",
             id="the account controls the unit",
         ),
         pytest.param(
             {"state": "absent", "unit_path": f"{HOME}/patroni.service"},
             observed(unit_dir=Place(HOME, directory(), account_controls=True)),
-            f"unit_path {HOME}/patroni.service lies in a folder that postgres can write to, and whoever "
-            "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system",
+            f"unit_path: {HOME}/patroni.service lies in a directory that postgres can write to, and whoever writes the "
+            "unit becomes root; choose one owned by root, such as /etc/systemd/system",
             id="the account controls the unit that shall go",
         ),
         pytest.param(
@@ -731,34 +731,43 @@ NOT_WRITABLE = {
 }
 
 
+BY_ROOT = (
+    "{option}: root must be able to write to {path}, and cannot (a read-only or immutable filesystem); "
+    "remount it writable, or choose another path"
+)
+BY_ACCOUNT = (
+    "{option}: postgres must be able to write to {path}, and cannot (its mode, or a read-only filesystem); "
+    "choose a directory that belongs to it"
+)
+WITHOUT_ROOT = (
+    "{option}: postgres must be able to write to {path}, and cannot (its mode, or a read-only filesystem); "
+    "run as root (become: true)"
+)
+
+
+@pytest.mark.parametrize("root", [True, False], ids=["root", "no root"])
 @pytest.mark.parametrize(
-    ("root", "remedy"),
+    ("option", "needed_for", "place", "controlled", "message"),
     [
-        pytest.param(True, "make it the account's", id="root"),
-        pytest.param(False, "run as root (become: true)", id="no root"),
+        pytest.param(
+            "pipx_home", {"environment": None, "tools": WITH_PIPX}, "pipx_home", False, BY_ACCOUNT, id="pipx_home"
+        ),
+        pytest.param("bin_dir", {"environment": None, "tools": WITH_PIPX}, "bin_dir", False, BY_ROOT, id="bin_dir"),
+        pytest.param("bin_dir", {"executables": {}}, "bin_dir", False, BY_ROOT, id="bin_dir, to expose"),
+        pytest.param("bin_dir", {"executables": {}}, "bin_dir", True, BY_ACCOUNT, id="bin_dir, in the account's hand"),
+        pytest.param("unit_path", {"unit": MISSING}, "unit_dir", False, BY_ROOT, id="unit_path"),
+        pytest.param("config_dir", {}, "config_dir", False, BY_ROOT, id="config_dir"),
     ],
 )
-@pytest.mark.parametrize(
-    ("option", "needed_for", "place"),
-    [
-        pytest.param("pipx_home", {"environment": None, "tools": WITH_PIPX}, "pipx_home", id="pipx_home, to build"),
-        pytest.param("bin_dir", {"environment": None, "tools": WITH_PIPX}, "bin_dir", id="bin_dir, to build"),
-        pytest.param("bin_dir", {"executables": {}}, "bin_dir", id="bin_dir, to expose"),
-        pytest.param("unit_path", {"unit": MISSING}, "unit_dir", id="unit_path"),
-        pytest.param("config_dir", {}, "config_dir", id="config_dir"),
-    ],
-)
-def test_refused_where_it_cannot_be_written(option, needed_for, place, root, remedy):
-    found = observed(root=root, **{**needed_for, place: NOT_WRITABLE[place]})
+def test_refused_where_it_cannot_be_written(option, needed_for, place, controlled, message, root):
+    """No remedy hands the account a directory that it cannot write."""
+    found = observed(root=root, **{**needed_for, place: replace(NOT_WRITABLE[place], account_controls=controlled)})
 
     with pytest.raises(PatroniInstallError) as refused:
         plan(desired(), found)
 
-    path = NOT_WRITABLE[place].path
-    assert str(refused.value) == (
-        f"{option}: postgres cannot write to {path} (its mode, or a read-only filesystem); "
-        f"{remedy}, or choose another path"
-    )
+    expected = message if root else WITHOUT_ROOT
+    assert str(refused.value) == expected.format(option=option, path=NOT_WRITABLE[place].path)
 
 
 @pytest.mark.parametrize("place", ["pipx_home", "bin_dir", "unit_dir"])

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _probe
 from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState
+from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     ACCOUNT,
     GENERATIONS,
@@ -36,6 +37,9 @@ class FakeHost:
         for judgement in ("_may_write", "_is_controlled"):
             monkeypatch.setattr(_probe, judgement, may_write)
 
+    def either(self, _account, look):
+        return look()
+
     @contextlib.contextmanager
     def identity(self, _account):
         former, self._is_account = self._is_account, True
@@ -49,9 +53,14 @@ def base(tmp_path):
     return str(tmp_path)
 
 
+def probe_place(path, host, account=ACCOUNT, typed=None, for_account=False):
+    asked = desired(account=account, typed={path: typed} if typed else {})
+    return _probe._probe_place(asked, path, host, Names(host, account), for_account=for_account)
+
+
 def found_place(base, path, host, **also):
     """The kind, what is missing, whether the account controls it, or the way to it, and whether it is writable."""
-    place = _probe._probe_place(f"{base}{path}", ACCOUNT, host, **also)
+    place = probe_place(f"{base}{path}", host, **also)
     missing = tuple(step[len(base) :] for step in place.missing)
     return place.state.kind, missing, place.account_controls, place.way_controlled, place.writable
 
@@ -122,7 +131,7 @@ def test_place_of_an_assumed_account(base, monkeypatch):
     account = replace(ACCOUNT, home=f"{base}/home/new", assumed=True)
     host = FakeHost(monkeypatch, [])
 
-    place = _probe._probe_place(f"{base}/home/new/.local/bin", account, host)
+    place = probe_place(f"{base}/home/new/.local/bin", host, account)
 
     # What leads to the home comes with the account.
     assert place.missing == (f"{base}/home/new/.local", f"{base}/home/new/.local/bin")
@@ -136,7 +145,7 @@ def test_place_behind_a_link_of_the_account_s(base, monkeypatch):
     host = FakeHost(monkeypatch, [f"{base}/home"])
 
     assert found_place(base, "/opt/pipx", host)[2:4] == (False, False)
-    assert found_place(base, "/opt/pipx", host, given=f"{base}/home/link/pipx")[2:4] == (True, True)
+    assert found_place(base, "/opt/pipx", host, typed=f"{base}/home/link/pipx")[2:4] == (True, True)
     assert found_place(base, "/home/link/pipx", host)[2:4] == (True, True)
 
 
@@ -194,7 +203,7 @@ FILE = PathState("file", 0, 0, 0o644)
     ],
 )
 def test_needs_reload(shown, path, unit, needed):
-    assert _probe._needs_reload(shown, path, unit) is needed
+    assert _probe._needs_reload(shown, path, shown["FragmentPath"], unit) is needed
 
 
 @pytest.mark.parametrize("counted", ["", "0", "n/a", "[not set]"])
@@ -204,7 +213,7 @@ def test_service_that_never_started(counted):
 
 @pytest.mark.parametrize("pid", ["0", "", "999999999"])
 def test_service_without_a_process_runs_nowhere(pid):
-    assert _probe._service_environment({"MainPID": pid}) is None
+    assert _probe._service_environment({"MainPID": pid}, None) is None
 
 
 @pytest.mark.parametrize(
@@ -239,7 +248,7 @@ def test_choice_among_environments(there, chosen):
     assert _probe._choose(desired(version="4.1.5"), there) == chosen
 
 
-def test_executables_are_read_with_their_folders_resolved(tmp_path):
+def test_executables_are_read_with_their_folders_resolved(tmp_path, monkeypatch):
     real, bin_dir = tmp_path / "real" / "bin", tmp_path / "bin"
     real.mkdir(parents=True)
     bin_dir.mkdir()
@@ -249,7 +258,7 @@ def test_executables_are_read_with_their_folders_resolved(tmp_path):
     (bin_dir / "patronictl").write_text("")
     (bin_dir / "foreign").write_text("")
 
-    found = _probe._read_executables(str(bin_dir))
+    found = _probe._read_executables(str(bin_dir), Names(FakeHost(monkeypatch, []), ACCOUNT))
 
     base = os.path.realpath(str(tmp_path))
     assert {name: (state.kind, state.target) for name, state in found.items()} == {
@@ -260,4 +269,4 @@ def test_executables_are_read_with_their_folders_resolved(tmp_path):
 
 
 def test_executables_of_a_folder_that_is_not_there(tmp_path):
-    assert _probe._read_executables(str(tmp_path / "gone")) == {}
+    assert _probe._read_executables(str(tmp_path / "gone"), None) == {}

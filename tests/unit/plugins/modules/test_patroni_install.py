@@ -551,6 +551,34 @@ def test_pipx_home_outside_the_home(machine):
     assert os.readlink(result["venv"]) == f"{pipx_home}/patroni/1/venvs/patroni"
 
 
+@pytest.fixture
+def linked_home(machine):
+    """A host on which the account's home is a link to another directory."""
+    machine.tool("pipx")
+    real = f"{machine.base}/data/pg"
+    os.makedirs(os.path.dirname(real))
+    os.rename(machine.home, real)
+    os.symlink(real, machine.home)
+    return real
+
+
+def test_home_behind_a_link(machine, linked_home):
+    real = f"{linked_home}/.local/share/pipx"
+    calls = first_installation(machine)
+    calls[3] = pipx_install(machine, pipx_home=real)
+    calls[4:7] = checks(machine, pipx_home=real)
+
+    result = machine.run(*calls)
+
+    assert result["steps"][:2] == [
+        {"action": "create_directory", "target": f"{linked_home}/.local"},
+        {"action": "create_directory", "target": f"{linked_home}/.local/share"},
+    ]
+    assert (result["bin_dir"], result["venv"]) == (machine.bin_dir, machine.pointer)
+    assert f'ExecStart="{machine.bin_dir}/patroni" ' in Path(machine.unit_path).read_text("utf-8")
+    assert machine.run(shown(machine))["changed"] is False
+
+
 def test_operator_s_pipx_that_does_not_run(machine):
     pipx = machine.tool("pipx", "/opt/tools")
 
@@ -1492,9 +1520,8 @@ def test_without_root_where_only_root_can_write(rootless):
     result = rootless.run(pipx_version(f"{rootless.base}/usr/bin/pipx"), fails=True, **paths)
 
     assert result["msg"] == (
-        f"unit_path: postgres cannot write to {os.path.dirname(rootless.unit_path)} "
-        "(its mode, or a read-only filesystem); "
-        "run as root (become: true), or choose another path"
+        f"unit_path: postgres must be able to write to {os.path.dirname(rootless.unit_path)}, and cannot "
+        "(its mode, or a read-only filesystem); run as root (become: true)"
     )
 
 

@@ -1,0 +1,125 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One name for each directory, however many lead to it: links, bind mounts, and ".." inside a link.
+
+Plans compare paths as text, so two names of one directory would be planned for as two directories.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+
+from ansible_collections.pgedge.platform.plugins.module_utils._files import ways
+
+if t.TYPE_CHECKING:
+    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import Account
+
+# As many links as the kernel follows in one path (path_resolution(7)).
+_MOST_LINKS = 40
+
+
+def moved(path: str, origin: str, place: str) -> str:
+    """The path that something in one directory has when it is looked for in another."""
+    return os.path.normpath(f"{place}/{path[len(origin) :]}").replace("//", "/", 1)
+
+
+class Names:
+    """The names of directories that were asked for, as root sees them or, where root may not look, the account.
+
+    Root cannot enter a home on NFS that is exported with root_squash.
+    """
+
+    def __init__(self, host: Host, account: Account, *first: str) -> None:
+        """Args:
+        first: paths whose name stands when a later one leads to the same directory.
+        """
+        self._host = host
+        self._account = account
+        self._chosen: dict[tuple[int, int] | None, str] = {}
+        for path in first:
+            self.one(path)
+
+    def walk(self, path: str) -> tuple[str, tuple[str, ...]]:
+        """Follow a path as the kernel does.
+
+        Returns:
+            The path without links, and every directory that the kernel passes through, those that hold a link included.
+        """
+        current, passed, links = "/", ["/"], 0
+        pending = path.split("/")[::-1]
+        while pending:
+            name = pending.pop()
+            if name == "..":
+                current = os.path.dirname(current)
+            if name in ("", ".", ".."):
+                continue
+            step = os.path.join(current, name)
+            target = self._target(step) if links < _MOST_LINKS else None
+            if target is None:
+                current = step
+                passed.append(step)
+                continue
+            links += 1
+            current = "/" if target.startswith("/") else current
+            pending.extend(target.split("/")[::-1])
+        return current, tuple(dict.fromkeys(passed))
+
+    def one(self, path: str) -> str:
+        """The name of what a path leads to: without links, and by the way that was asked for first."""
+        resolved = self.walk(path)[0]
+        existing = next(step for step in ways(resolved)[::-1] if self.is_directory(step))
+        name = next(self._others(existing), existing)
+        for step in ways(name):
+            identity = self._identity(step)
+            if identity is not None:
+                self._chosen.setdefault(identity, step)
+        return moved(resolved, existing, name)
+
+    def lies_in(self, path: str, directory: str) -> bool:
+        """Whether a path is a directory or lies in it, under whatever names."""
+        path, directory = self.walk(path)[0], self.walk(directory)[0]
+        if directory in ways(path):
+            return True
+        identity = self._identity(directory)
+        return identity is not None and any(self._identity(step) == identity for step in ways(path))
+
+    def same(self, left: str, right: str) -> bool:
+        """Whether two paths lead to one place."""
+        return self.walk(left)[0] == self.walk(right)[0] or self._identity(left) == self._identity(right) is not None
+
+    def is_directory(self, path: str) -> bool:
+        found = self._stat(path)
+        return found is not None and stat.S_ISDIR(found.st_mode)
+
+    def _others(self, directory: str) -> t.Iterator[str]:
+        """The names that a directory has by way of those that were chosen before; the innermost first."""
+        identity = self._identity(directory)
+        for step in ways(directory)[::-1]:
+            known = self._identity(step)
+            if known not in self._chosen:
+                continue
+            other = moved(directory, step, self._chosen[known])
+            # What is mounted below one name need not be there below the other.
+            if self._identity(other) == identity:
+                yield other
+
+    def _target(self, path: str) -> str | None:
+        try:
+            return self._host.either(self._account, lambda: os.readlink(path))
+        except OSError:
+            return None
+
+    def _stat(self, path: str) -> os.stat_result | None:
+        try:
+            return self._host.either(self._account, lambda: os.stat(path))
+        except OSError:
+            return None
+
+    def _identity(self, path: str) -> tuple[int, int] | None:
+        found = self._stat(path)
+        return (found.st_dev, found.st_ino) if found else None
