@@ -21,6 +21,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._environment impor
     read_executables,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
 from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx
 
 if t.TYPE_CHECKING:
@@ -316,6 +317,7 @@ class Applier:
 
     def _expose(self, bin_dir: str, environment: str, as_account: bool) -> None:
         """Link what the environment offers; drop links into it, or into the one before it, that lead nowhere."""
+        directories = Names(self._host, self._desired.account, self._desired.pipx_home)
         with self._host.identity(self._desired.account):
             names = read_executables(os.path.realpath(environment))
         with self._host.acting(self._desired.account, as_account):
@@ -327,8 +329,10 @@ class Applier:
                     _files.replace_link(link, target)
             for name in os.listdir(bin_dir):
                 link = f"{bin_dir}/{name}"
-                if os.path.islink(link) and name not in names and self._desired.owns(os.readlink(link)):
-                    _files.remove_file(link)
+                if os.path.islink(link) and name not in names:
+                    directory, _slash, last = os.path.join(bin_dir, os.readlink(link)).rpartition("/")
+                    if self._desired.owns(f"{directories.one(directory)}/{last}"):
+                        _files.remove_file(link)
             _files.sync_directory(bin_dir)
 
     def _run_patiently(

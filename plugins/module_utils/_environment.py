@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL, normalized_name
-from ansible_collections.pgedge.platform.plugins.module_utils._files import is_executable, read_text
+from ansible_collections.pgedge.platform.plugins.module_utils._files import identity_of, is_executable, read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import Environment
 
 # The account can write anything into its files; what is believed of them has to look like what it should be.
@@ -213,6 +213,6 @@ def _check_scripts(path: str) -> None:
         first = (read_text(script) or "").partition("\n")[0]
         interpreter = first[2:].strip().partition("\0")[0]
         # A path that is too long for a first line is wrapped in /bin/sh; that form is taken on trust.
-        own = os.path.realpath(os.path.dirname(interpreter)) == os.path.realpath(f"{path}/bin")
+        own = identity_of(os.path.dirname(interpreter)) == identity_of(f"{path}/bin")
         if not first.startswith("#!") or not (own or interpreter == "/bin/sh"):
             raise _Broken(f"its executable {script} names the interpreter {_shown(interpreter)}")

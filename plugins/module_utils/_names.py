@@ -35,9 +35,7 @@ class Names:
     """
 
     def __init__(self, host: Host, account: Account, *first: str) -> None:
-        """Args:
-        first: paths whose name stands when a later one leads to the same directory.
-        """
+        """Start with the paths whose names stand when a later one leads to the same directory."""
         self._host = host
         self._account = account
         self._chosen: dict[tuple[int, int] | None, str] = {}
