@@ -39,6 +39,18 @@ def meets(version: str, wanted: str) -> bool:
     return same_version(version if "+" in wanted else version.partition("+")[0], wanted)
 
 
+def can_notify(version: str | None, distributions: t.Container[str]) -> bool:
+    """Whether a Patroni tells systemd that it is up: from 4.1 on, with systemd-python beside it.
+
+    Args:
+        version: its version; None for the newest one.
+        distributions: the normalized names of the distributions beside it.
+    """
+    leading = re.match(r"v?(?:0!)?(\d+)(?:\.(\d+))?", version or "")
+    recent = leading is None or (int(leading.group(1)), int(leading.group(2) or 0)) >= (4, 1)
+    return recent and "systemd-python" in distributions
+
+
 def environment_drift(
     desired: Desired, environment: Environment | None, *, newest: str | None = None, python: str | None = None
 ) -> str | None:

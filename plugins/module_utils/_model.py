@@ -68,6 +68,7 @@ class Desired:
 
     Attributes:
         legacy_environment: where pipx before 1.3 puts the environment when left to itself.
+        config_chosen: the operator chose config_path; otherwise a configuration that the unit names comes before it.
         typed: what the operator called a directory that has another name in the plan, by the latter.
     """
 
@@ -84,6 +85,7 @@ class Desired:
     unit_uid: int
     unit_gid: int
     legacy_environment: str
+    config_chosen: bool = True
     typed: t.Mapping[str, str] = field(default_factory=dict)
     version: str | None = None
     python: str | None = None
@@ -271,6 +273,7 @@ class Service:
         managed: systemd runs and looks for units where this one lies.
         started_at: when the main process started, in seconds since the epoch.
         environment: the environment that the main process runs in, links resolved.
+        configuration: the configuration that the main process was started with.
     """
 
     managed: bool = False
@@ -279,6 +282,22 @@ class Service:
     enabled: bool = False
     started_at: float = 0.0
     environment: str | None = None
+    configuration: str | None = None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the unit starts Patroni with.
+
+    Attributes:
+        path: a file, or a directory of them.
+        others: if nothing lies there, the configuration files in config_dir.
+        unclear: the unit on the host starts Patroni in a way that does not tell which configuration it uses.
+    """
+
+    path: str
+    others: tuple[str, ...] = ()
+    unclear: bool = False
 
 
 @dataclass(frozen=True)
@@ -293,6 +312,7 @@ class Observed:
         next_generation: the folder that the next environment is to be built in.
         retired: environments of this installation that are not in use any more, and what an interrupted run left.
         newest: the newest version that the index offers; None where nobody asked.
+        configuration: what the unit is to name; None for what is desired.
     """
 
     root: bool
@@ -309,6 +329,7 @@ class Observed:
     next_generation: str = ""
     retired: tuple[str, ...] = ()
     newest: str | None = None
+    configuration: Configuration | None = None
 
 
 @dataclass(frozen=True)
@@ -415,6 +436,11 @@ class BuildEnvironment(Step):
     def path(self) -> str:
         """Where pipx puts the environment when the generation is its home."""
         return f"{self.generation}/venvs/patroni"
+
+    @property
+    def version(self) -> str | None:
+        """The version that is asked for; None for the newest."""
+        return self.requirement.partition("==")[2] or None
 
 
 @dataclass(frozen=True)

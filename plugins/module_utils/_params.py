@@ -36,6 +36,7 @@ if t.TYPE_CHECKING:
 # The names by which systems call themselves, in ID or ID_LIKE (os-release(5)).
 _FAMILIES = (("debian", {"debian"}), ("redhat", {"rhel", "fedora", "centos"}))
 _USUAL_HOMES = {"debian": "/var/lib/postgresql", "redhat": "/var/lib/pgsql"}
+_USUAL_CONFIG_FILE = "patroni.yaml"
 # PEP 440, without what its comparison would ignore or what names no single release.
 _VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?", re.ASCII)
 # PEP 685.
@@ -103,6 +104,7 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         pipx_home=planned["pipx_home"],
         config_dir=planned["config_dir"],
         config_path=_config_path(params["config_file"], typed["config_dir"]),
+        config_chosen=params["config_file"] is not None,
         unit_path=planned["unit_path"],
         unit_uid=os.geteuid(),
         unit_gid=os.getegid(),
@@ -264,7 +266,8 @@ def _checked_path(name: str, value: str | None) -> str:
     return path
 
 
-def _config_path(value: str, config_dir: str) -> str:
+def _config_path(value: str | None, config_dir: str) -> str:
+    value = _USUAL_CONFIG_FILE if value is None else value
     if "/" not in value and value not in ("", ".", ".."):
         value = f"{config_dir}/{value}"
     return _checked_path("config_file", value)

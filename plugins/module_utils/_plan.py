@@ -14,6 +14,8 @@ from dataclasses import replace
 
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
+    can_notify,
+    normalized_name,
     public_path,
     unexposed,
 )
@@ -61,11 +63,13 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     if desired.state == "absent":
         return tuple(_removal(desired, observed))
     _refuse_obstacles(desired, observed)
+    environment = tuple(_environment_steps(desired, observed))
+    build = next((step for step in environment if isinstance(step, BuildEnvironment)), None)
     return _without_repeated_folders(
         desired.account,
         (
-            *_environment_steps(desired, observed),
-            *_unit_steps(desired, observed),
+            *environment,
+            *unit_steps(desired, observed, build),
             *_config_steps(desired, observed),
         ),
     )
@@ -158,9 +162,25 @@ def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     yield SwitchEnvironment(desired.environment, build.path, desired.bin_dir, _account_acts(observed.bin_dir))
 
 
-def _unit_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
+def _notifies(observed: Observed, build: BuildEnvironment | None) -> bool:
+    """Whether the Patroni that the unit will start tells systemd that it is up."""
+    if build is not None:
+        brought = {"systemd-python"} if {"systemd", "all"} & set(map(normalized_name, build.extras)) else set()
+        return can_notify(build.version, brought)
+    environment = observed.environment
+    return environment is not None and can_notify(environment.version, environment.versions)
+
+
+def unit_steps(desired: Desired, observed: Observed, build: BuildEnvironment | None = None) -> t.Iterator[Step]:
+    """Name the steps that bring the unit to what is desired.
+
+    Args:
+        build: the environment that the unit will start; by default the one that is there. What an index offers can
+            only be presumed before it is built: then the unit is planned again from what came of it.
+    """
     yield from _folders(desired, observed.unit_dir, uid=desired.unit_uid, gid=desired.unit_gid)
-    text = render_unit(desired)
+    config = observed.configuration.path if observed.configuration else None
+    text = render_unit(desired, config, notify=_notifies(observed, build))
     unit = observed.unit
     # Only a new file is safe from a descriptor or a hard link that its former owner kept, so attributes that
     # differ are a reason to write it again.

@@ -22,6 +22,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._environment impor
     shared_libraries_problem,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import Unit, configuration_of_process
 from ansible_collections.pgedge.platform.plugins.module_utils._files import (
     is_executable,
     look,
@@ -31,6 +32,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._files import (
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     SWITCH,
     Completed,
+    Configuration,
     Environment,
     Observed,
     PathState,
@@ -69,6 +71,7 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     observed = replace(observed, service=_probe_service(desired, host, observed.unit, names))
     if desired.state == "absent":
         return observed
+    observed = replace(observed, configuration=_probe_configuration(desired, host, observed))
     if desired.state == "latest" and observed.environment is not None:
         newest = known.newest if known else _newest(desired, host, observed.environment)
         observed = replace(observed, newest=newest)
@@ -226,6 +229,29 @@ def _may_write(path: str) -> bool:
     return os.access(path, os.W_OK | os.X_OK if os.path.isdir(path) else os.W_OK)
 
 
+def _probe_configuration(desired: Desired, host: Host, observed: Observed) -> Configuration:
+    """Choose the configuration for the unit to name: the operator's, else the one in use, else the usual one."""
+    account = desired.account
+    path, unclear = desired.config_path, False
+    with host.identity(account):
+        if observed.unit.kind == "file" and not desired.config_chosen:
+            unit = Unit(observed.unit.text or "")
+            named = unit.configuration({account.name: account.home}) or observed.service.configuration
+            unclear = named is None and bool(unit.values("Service", "ExecStart"))
+            if named and os.path.exists(named):
+                path = os.path.normpath(named)
+        others = () if os.path.exists(path) else _configurations(desired.config_dir)
+    return Configuration(path, others, unclear)
+
+
+def _configurations(directory: str) -> tuple[str, ...]:
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return ()
+    return tuple(f"{directory}/{name}" for name in names if name.endswith((".yml", ".yaml")) and name.isprintable())
+
+
 def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) -> Service:
     """Ask systemd about the unit: one query, and none where it does not run or does not look there."""
     unit_path = _as_systemd_names(desired.unit_path, names)
@@ -235,13 +261,15 @@ def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) 
     if completed.rc != 0:
         return Service(managed=True)
     shown = _output.parse_properties(completed.stdout)
+    command = (read_text(f"/proc/{shown.get('MainPID', '0')}/cmdline") or "").rstrip("\0").split("\0")
     return Service(
         managed=True,
         needs_reload=_needs_reload(shown, unit_path, _as_systemd_names(shown.get("FragmentPath", ""), names), unit),
         active=shown.get("ActiveState", "inactive") not in ("inactive", "failed"),
         enabled=shown.get("UnitFileState", "").startswith(("enabled", "linked")),
         started_at=_started_at(shown),
-        environment=_service_environment(shown, names),
+        environment=_service_environment(command, names),
+        configuration=configuration_of_process(command),
     )
 
 
@@ -274,10 +302,9 @@ def _started_at(shown: t.Mapping[str, str]) -> float:
     return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + int(counted) / 1e6
 
 
-def _service_environment(shown: t.Mapping[str, str], names: Names) -> str | None:
+def _service_environment(command: t.Sequence[str], names: Names) -> str | None:
     """The environment of the service's main process, by the interpreter that its command line names."""
-    command = read_text(f"/proc/{shown.get('MainPID', '0')}/cmdline") or ""
-    interpreter = command.partition("\0")[0]
+    interpreter = command[0]
     return names.one(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
 
 

@@ -39,7 +39,7 @@ def success(
     environment = after.environment if after else before.environment
     version = environment.version if environment else None
     if built is not None:
-        version = _pinned(built)
+        version = built.version
     if desired.state == "absent":
         version, environment = None, None
     result: Result = {
@@ -53,6 +53,7 @@ def success(
         ),
         "unit_path": desired.shown(desired.unit_path),
         "config_dir": desired.shown(desired.config_dir),
+        "config_file": before.configuration.path if before.configuration else desired.config_path,
         "steps": [step.describe() for step in steps],
         "restart_required": _restart_required(desired, before, after or before, steps),
     }
@@ -79,10 +80,6 @@ def failure(error: PatroniInstallError | OSError) -> Result:
 
 def _built(steps: t.Sequence[model.Step]) -> model.BuildEnvironment | None:
     return next((step for step in steps if isinstance(step, model.BuildEnvironment)), None)
-
-
-def _pinned(step: model.BuildEnvironment) -> str | None:
-    return step.requirement.partition("==")[2] or None
 
 
 def _restart_required(

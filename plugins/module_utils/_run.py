@@ -10,13 +10,17 @@ import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _report
 from ansible_collections.pgedge.platform.plugins.module_utils._apply import Applier
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import lost_settings
+from ansible_collections.pgedge.platform.plugins.module_utils._model import BuildEnvironment, ReloadSystemd, WriteUnit
 from ansible_collections.pgedge.platform.plugins.module_utils._params import desire, patience
-from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan
+from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan, unit_steps
 from ansible_collections.pgedge.platform.plugins.module_utils._probe import expect_offer, probe
+from ansible_collections.pgedge.platform.plugins.module_utils._unit import HEADER
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Observed, Pipx
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired, Observed, Pipx, Step
     from ansible_collections.pgedge.platform.plugins.module_utils._params import Params
 
 
@@ -42,9 +46,60 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
             steps = applier.apply(plan(desired, before))
             pipx = applier.pipx
             after = probe(desired, host, known=before)
+            corrected = _corrected(desired, after, steps)
+            if corrected:
+                steps = (*_without_unit(steps), *_apply_more(applier, corrected, steps))
+                after = probe(desired, host, known=before)
     if after is not None and after.environment is not None:
         host.warn_of_label(f"{after.environment.path}/bin/patroni")
+    _warn(desired, before, steps, host)
     return _report.success(desired, before, steps, after=after, pipx=pipx)
+
+
+def _corrected(desired: Desired, after: Observed, steps: t.Sequence[Step]) -> tuple[Step, ...]:
+    """Plan the unit again if the environment that was built is another than the index let presume."""
+    if not any(isinstance(step, BuildEnvironment) for step in steps):
+        return ()
+    planned = tuple(step for step in unit_steps(desired, after) if isinstance(step, (WriteUnit, ReloadSystemd)))
+    return planned if any(isinstance(step, WriteUnit) for step in planned) else ()
+
+
+def _without_unit(steps: t.Sequence[Step]) -> tuple[Step, ...]:
+    return tuple(step for step in steps if not isinstance(step, (WriteUnit, ReloadSystemd)))
+
+
+def _apply_more(applier: Applier, more: t.Sequence[Step], steps: t.Sequence[Step]) -> tuple[Step, ...]:
+    try:
+        return applier.apply(more)
+    except PatroniInstallError as error:
+        error.done = (*steps, *error.done)
+        raise
+
+
+def _warn(desired: Desired, before: Observed, steps: t.Sequence[Step], host: Host) -> None:
+    """Warn of what somebody else set up and will miss."""
+    unit, configuration = desired.shown(desired.unit_path), before.configuration
+    written = next((step for step in steps if isinstance(step, WriteUnit)), None)
+    foreign = before.unit.text and HEADER not in before.unit.text
+    if foreign and written is not None:
+        lost = ", ".join(lost_settings(before.unit.text or "", written.text))
+        if lost:
+            host.warn(
+                f"{unit} was written by somebody else and is replaced, without its settings {lost}; what is still "
+                f"needed of them belongs in {unit}.d/local.conf"
+            )
+    if configuration is None:
+        return
+    if configuration.unclear:
+        host.warn(
+            f"the command in {unit} does not tell which configuration Patroni uses, so the unit will name "
+            f"{configuration.path}; set config_file if that is another one"
+        )
+    if configuration.others:
+        host.warn(
+            f"the unit names the configuration {configuration.path}, which is missing, and there are "
+            f"{', '.join(configuration.others)}; set config_file if one of them is meant"
+        )
 
 
 def _pipx(observed: Observed) -> Pipx | None:

@@ -11,8 +11,8 @@ import typing as t
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired
 
-# Type=notify without systemd-python is killed by systemd's start timeout again and again
-# (patroni/patroni issues 3480, 3482 and 3591), so the type follows the extras.
+# Type=notify with a Patroni that cannot notify is killed by systemd's start timeout again and again
+# (patroni/patroni issues 3480, 3482 and 3591), so the type follows what is installed.
 _TEMPLATE = """\
 # Written by pgedge.platform.patroni_install, which replaces it whenever it differs.
 # Local settings belong in {name}.d/*.conf beside it; those are never touched.
@@ -39,14 +39,22 @@ WantedBy=multi-user.target
 """
 
 
-def render_unit(desired: Desired) -> str:
-    """Render the unit that runs the Patroni in C(bin_dir) with the configuration file, as the account."""
+HEADER = "# Written by pgedge.platform.patroni_install"
+
+
+def render_unit(desired: Desired, config_path: str | None = None, *, notify: bool = False) -> str:
+    """Render the unit that runs the Patroni in C(bin_dir) with a configuration, as the account.
+
+    Args:
+        config_path: the configuration; by default the one that is desired.
+        notify: that Patroni tells systemd when it is up.
+    """
     return _TEMPLATE.format(
         name=desired.unit_name,
-        type="notify" if {"systemd", "all"} & set(desired.extras) else "simple",
+        type="notify" if notify else "simple",
         user=desired.account.name.replace("%", "%%"),
         group=desired.account.group.replace("%", "%%"),
-        command=_command(f"{desired.shown(desired.bin_dir)}/patroni", desired.config_path),
+        command=_command(f"{desired.shown(desired.bin_dir)}/patroni", config_path or desired.config_path),
     )
 
 

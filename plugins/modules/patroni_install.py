@@ -56,7 +56,8 @@ options:
       - The extras of Patroni to have in the environment. One is the Postgres driver, without which Patroni does not
         start; another is the client of the distributed configuration store.
       - Extras that the environment has beyond these stay.
-      - With V(systemd) (Patroni 4.1 and newer) or V(all), the unit is of C(Type=notify), else of C(Type=simple).
+      - The unit is of C(Type=notify) if the installed Patroni can notify systemd, that is Patroni 4.1 or newer with
+        C(systemd-python) in its environment, as V(systemd) and V(all) bring it; else of C(Type=simple).
     type: list
     elements: str
     default: [psycopg2-binary, etcd]
@@ -91,12 +92,16 @@ options:
   config_file:
     description:
       - The configuration file that the unit starts Patroni with. A bare name lies in O(config_dir).
-      - The module does not write it.
+      - The default is the file that the unit on the host already names, if it exists, so that a unit that somebody
+        else wrote keeps its configuration. Otherwise it is C(patroni.yaml) in O(config_dir).
+      - Where the unit does not tell, as with a variable, the configuration of its running process counts.
+      - The module does not write it. If it is missing while O(config_dir) holds other C(.yml) or C(.yaml) files, a
+        warning names them.
     type: str
-    default: patroni.yaml
   unit_path:
     description:
       - The systemd unit, owned by root with mode 0644. It is written again whenever its text, owner or mode differ.
+      - When it takes the place of a unit that somebody else wrote, a warning names the settings that are not kept.
       - Drop-ins, in the folder of the same name with C(.d) behind it, are the place for local settings; they are never
         touched.
       - C(systemctl daemon-reload) is run when systemd runs, looks for units in this folder, and has not read the file.
@@ -287,6 +292,11 @@ config_dir:
   returned: success
   type: str
   sample: /etc/patroni
+config_file:
+  description: The configuration that the unit starts Patroni with, a file or a directory. It need not exist.
+  returned: success
+  type: str
+  sample: /etc/patroni/patroni.yaml
 steps:
   description:
     - The steps that were carried out, in that order; in check mode those that would be.
@@ -359,7 +369,7 @@ ARGUMENT_SPEC = {
     "bin_dir": {"type": "path"},
     "pipx_home": {"type": "path"},
     "config_dir": {"type": "path", "default": "/etc/patroni"},
-    "config_file": {"type": "str", "default": "patroni.yaml"},
+    "config_file": {"type": "str"},
     "unit_path": {"type": "path", "default": "/etc/systemd/system/patroni.service"},
     "pipx_executable": {"type": "path"},
     "pipx_version": {"type": "str"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
+    can_notify,
     environment_drift,
     normalized_name,
     public_path,
@@ -53,6 +54,28 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
 def test_same_version(left, right, same):
     for one, other in ((left, right), (right, left)):
         assert same_version(one, other) is same
+
+
+@pytest.mark.parametrize(
+    ("version", "distributions", "can"),
+    [
+        ("4.1.5", {"systemd-python"}, True),
+        ("4.1.0", {"systemd-python", "patroni"}, True),
+        ("4.1", {"systemd-python"}, True),
+        ("4.1.0rc1", {"systemd-python"}, True),
+        ("5", {"systemd-python"}, True),
+        ("4.10.2", {"systemd-python"}, True),
+        (None, {"systemd-python"}, True),
+        ("4.0.11", {"systemd-python"}, False),
+        ("3.3.11", {"systemd-python"}, False),
+        ("4", {"systemd-python"}, False),
+        ("4.1.5", {"patroni"}, False),
+        # Another package, which Patroni does not import.
+        ("4.1.5", {"cysystemd", "systemd"}, False),
+    ],
+)
+def test_can_notify(version, distributions, can):
+    assert can_notify(version, distributions) is can
 
 
 @pytest.mark.parametrize(

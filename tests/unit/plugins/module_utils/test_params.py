@@ -125,6 +125,7 @@ def test_defaults(home):
         unit_uid=0,
         unit_gid=0,
         legacy_environment=f"{home}/.local/pipx/venvs/patroni",
+        config_chosen=False,
     )
     assert host.warnings == []
 

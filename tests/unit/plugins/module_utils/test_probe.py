@@ -211,9 +211,9 @@ def test_service_that_never_started(counted):
     assert _probe._started_at({"ExecMainStartTimestampMonotonic": counted}) == 0.0
 
 
-@pytest.mark.parametrize("pid", ["0", "", "999999999"])
-def test_service_without_a_process_runs_nowhere(pid):
-    assert _probe._service_environment({"MainPID": pid}, None) is None
+@pytest.mark.parametrize("command", [[""], ["(sd-pam)"]])
+def test_service_without_a_process_runs_nowhere(command):
+    assert _probe._service_environment(command, None) is None
 
 
 @pytest.mark.parametrize(

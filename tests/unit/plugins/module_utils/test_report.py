@@ -88,6 +88,7 @@ def test_nothing_to_do():
         "venv": POINTER,
         "unit_path": UNIT_PATH,
         "config_dir": CONFIG_DIR,
+        "config_file": f"{CONFIG_DIR}/patroni.yaml",
         "steps": [],
         "restart_required": False,
     }
@@ -107,6 +108,7 @@ def test_something_done():
         "pipx": {"path": "/usr/bin/pipx", "version": "1.1.0"},
         "unit_path": UNIT_PATH,
         "config_dir": CONFIG_DIR,
+        "config_file": f"{CONFIG_DIR}/patroni.yaml",
         "steps": [
             {"action": "build_environment", "target": REQUIREMENT},
             {"action": "switch_environment", "target": POINTER},

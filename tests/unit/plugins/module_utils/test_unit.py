@@ -93,17 +93,14 @@ def test_paths_are_quoted_for_systemd(bin_dir, config_path, start):
     assert rendered == DEFAULT.replace(DEFAULT_START, start)
 
 
-@pytest.mark.parametrize(
-    ("extras", "type_line"),
-    [
-        pytest.param((), "Type=simple", id="none"),
-        pytest.param(("psycopg3", "etcd3"), "Type=simple", id="others"),
-        pytest.param(("psycopg2", "systemd"), "Type=notify", id="systemd"),
-        pytest.param(("all",), "Type=notify", id="all"),
-    ],
-)
-def test_type_follows_extras(extras, type_line):
-    assert render_unit(desired(extras=extras)) == DEFAULT.replace("Type=simple", type_line)
+def test_type_of_a_patroni_that_notifies():
+    assert render_unit(desired(), notify=True) == DEFAULT.replace("Type=simple", "Type=notify")
+
+
+def test_another_configuration():
+    rendered = render_unit(desired(), "/etc/patroni/main.yml")
+
+    assert rendered == DEFAULT.replace("/etc/patroni/patroni.yaml", "/etc/patroni/main.yml")
 
 
 def test_account_and_group():
