@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files, _output, _sources
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL, meets, normalized_name
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
     read_environment,
     read_executables,
@@ -169,6 +169,7 @@ class Applier:
                 os.makedirs(path, 0o755, exist_ok=True)
         try:
             self._run_pipx(step)
+            self._inject(step)
             self._check(step)
             with self._host.identity(account):
                 self._host.make_executable_for_systemd(f"{step.path}/bin/patroni")
@@ -286,14 +287,45 @@ class Applier:
                     _files.remove_tree(path)
                 return
 
+    def _inject(self, step: model.BuildEnvironment) -> None:
+        """Put into the new environment what somebody had put into the former one.
+
+        Raises:
+            CommandError: that is no longer possible; nobody asked to lose it.
+        """
+        if not step.injected or self.pipx is None:
+            return
+        desired, account = self._desired, self._desired.account
+        argv = _commands.pipx_inject(self.pipx.path, step.injected)
+        try:
+            with self._netrc(step.generation, as_account=True) as netrc:
+                environment = _commands.pipx_environment(
+                    step.generation, desired.shared_libraries, desired.sources, netrc
+                )
+                self._run_patiently(argv, environment, account, lambda completed: self._explain_pipx(step, completed))
+        except CommandError as error:
+            raise CommandError(
+                f"{', '.join(step.injected)} was put into the environment in use beside Patroni, and cannot be "
+                f"installed with {step.requirement}: {_output.parse_cause(error.completed.output)}; make it available, "
+                f"or remove it first, as {account.name}, with 'pip uninstall' in that environment",
+                error.completed,
+            ) from error
+
     def _examine_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
-        """Add to a failure what pip said, which goes away with the generation, and clear the way for another try."""
+        """Explain a failure, and clear the way for another try."""
+        explained = self._explain_pipx(step, completed)
+        if completed.rc != 0:
+            with self._host.identity(self._desired.account):
+                _files.remove_tree(step.path)
+        return explained
+
+    def _explain_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
+        """Add to a failure what pip said, which goes away with the generation."""
         if completed.rc == 0:
             return completed
         with self._host.identity(self._desired.account):
             log = _output.parse_pip_log(completed.output)
             said = _files.read_text(log) if log and log.startswith(f"{step.generation}/") else None
-            _files.remove_tree(step.path)
         return replace(completed, stderr=f"{completed.stderr}\n{said[-_LOG_CHARACTERS:]}") if said else completed
 
     def _check(self, step: model.BuildEnvironment) -> None:
@@ -303,10 +335,18 @@ class Applier:
             CommandError: it does not.
         """
         with self._host.identity(self._desired.account):
-            problem = read_environment(step.path, step.extras).problem
-        if problem:
-            raise PatroniInstallError(f"pipx made an environment that is not complete: {problem}")
-        for command in _commands.checks(step.path, step.extras):
+            built = read_environment(step.path, step.extras)
+        if built.problem:
+            raise PatroniInstallError(f"pipx made an environment that is not complete: {built.problem}")
+        if step.injected and step.version and not meets(built.version or "", step.version):
+            raise PatroniInstallError(
+                f"with {', '.join(step.injected)}, which was put into the environment in use beside Patroni, comes "
+                f"Patroni {built.version} in place of {step.version}; remove it first, as "
+                f"{self._desired.account.name}, with 'pip uninstall' in that environment"
+            )
+        # pip passes over extras that this Patroni does not have yet, or no more.
+        extras = [extra for extra in step.extras if not built.offers or normalized_name(extra) in built.offers]
+        for command in _commands.checks(step.path, extras):
             completed = self._host.run(command, account=self._desired.account)
             if completed.rc != 0:
                 raise CommandError(
@@ -332,8 +372,16 @@ class Applier:
                 if os.path.islink(link) and name not in names:
                     directory, _slash, last = os.path.join(bin_dir, os.readlink(link)).rpartition("/")
                     if self._desired.owns(f"{directories.one(directory)}/{last}"):
-                        _files.remove_file(link)
+                        self._renew_link(link, f"{environment}/bin/{last}")
             _files.sync_directory(bin_dir)
+
+    @staticmethod
+    def _renew_link(link: str, target: str) -> None:
+        """Lead a link to an executable of something injected to the environment in use; drop it if there is none."""
+        if not os.path.lexists(target):
+            _files.remove_file(link)
+        elif os.readlink(link) != target:
+            _files.replace_link(link, target)
 
     def _run_patiently(
         self,

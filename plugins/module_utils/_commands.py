@@ -102,6 +102,11 @@ def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
     return [pipx, "install", *chosen, requirement]
 
 
+def pipx_inject(pipx: str, requirements: t.Sequence[str]) -> list[str]:
+    """Without --force, newer pipx passes over what Patroni brings as well, and does not record it."""
+    return [pipx, "inject", "--force", "patroni", *requirements]
+
+
 def parse_interpreter(script: str) -> str | None:
     """Read which Python runs a script, such as pipx, from its first line."""
     matched = re.match(r"#! *(/\S*/python[\d.]*)\s", script)

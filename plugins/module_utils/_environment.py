@@ -18,6 +18,15 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import Envi
 # The account can write anything into its files; what is believed of them has to look like what it should be.
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]*")
 _EXTRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# A requirement without a URL, which alone an index can answer.
+_REQUIREMENT = re.compile(
+    r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[A-Za-z0-9._, -]*\])?"
+    r"(?: *(?:===?|~=|!=|<=?|>=?) *[A-Za-z0-9.*+!_-]+ *,?)*"
+)
+# pip marks what was asked for by name, not brought by something else (PEP 376).
+_REQUESTED = "REQUESTED"
+# What comes with an environment, not with what it is for.
+_TOOLS = {"pip", "setuptools", "wheel", "patroni"}
 _EXECUTABLE = re.compile(r"patroni[A-Za-z0-9_-]*")
 
 
@@ -34,6 +43,8 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
     missing: tuple[str, ...] = ()
     versions: dict[str, str] = {}
     executables: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    requested: dict[str, str | None] = {}
     problem = None
     try:
         packages = _site_packages(path, python)
@@ -42,10 +53,13 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
         executables = _executables(info)
         versions = _versions(packages)
         missing = _missing_extras(versions, info, extras)
+        offers = _offered_extras(info)
+        requested = _requested(packages, info, (*_recorded_extras(main), *extras))
         _check_files(packages)
         _check_scripts(path)
     except _Broken as broken:
         problem = str(broken)
+    injected, stuck = _injected(recorded, versions if problem is None else None, requested)
     return Environment(
         path=path,
         version=version if isinstance(version, str) and _VERSION.fullmatch(version) else None,
@@ -55,6 +69,9 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
         python=python,
         problem=problem,
         executables=executables,
+        injected=injected,
+        stuck=stuck,
+        offers=offers,
         changed_at=_changed_at(path),
     )
 
@@ -96,6 +113,43 @@ def _recorded_extras(main: dict[str, t.Any]) -> tuple[str, ...]:
     matched = re.search(r"\[([^\]]*)\]", str(main.get("package_or_url") or ""))
     names = matched.group(1).split(",") if matched else []
     return tuple(name.strip() for name in names if _EXTRA.fullmatch(name.strip()))
+
+
+def _injected(
+    recorded: dict[str, t.Any], versions: t.Container[str] | None, requested: t.Mapping[str, str | None]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Find what was put beside Patroni on purpose: requirements, and names of what is from no index.
+
+    Args:
+        versions: what is there; None if that cannot be said, so that the record alone counts.
+        requested: what else pip marks as asked for, as requirements by name; None for what is from no index.
+    """
+    found = dict(requested)
+    packages = recorded.get("injected_packages")
+    for name, package in packages.items() if isinstance(packages, dict) else ():
+        wanted = package.get("package_or_url") if isinstance(package, dict) else None
+        if _EXTRA.fullmatch(name) and normalized_name(name) not in _TOOLS:
+            matched = _REQUIREMENT.fullmatch(str(wanted))
+            own = matched is not None and normalized_name(matched.group(1)) == normalized_name(name)
+            found[normalized_name(name)] = str(wanted) if own else None
+    there = {name: wanted for name, wanted in found.items() if versions is None or name in versions}
+    return (
+        tuple(wanted for wanted in there.values() if wanted is not None),
+        tuple(name for name, wanted in there.items() if wanted is None),
+    )
+
+
+def _requested(packages: str, info: str, extras: t.Iterable[str]) -> dict[str, str | None]:
+    """Find what pip marks as asked for and neither Patroni nor one of its extras brings, by normalized name."""
+    chosen = {None, *map(normalized_name, extras)}
+    brought = {*_TOOLS, *(name for name, _more, extra in _requirements(info) if extra in chosen)}
+    found: dict[str, str | None] = {}
+    for entry in sorted(_distributions(packages)):
+        name = normalized_name(entry.partition("-")[0])
+        if name not in brought and _EXTRA.fullmatch(name) and os.path.exists(f"{packages}/{entry}/{_REQUESTED}"):
+            # What came from a URL or a file has a record of that (PEP 610).
+            found[name] = None if os.path.exists(f"{packages}/{entry}/direct_url.json") else name
+    return found
 
 
 def _changed_at(path: str) -> float:
@@ -163,14 +217,29 @@ def _missing_extras(present: t.Container[str], info: str, extras: t.Sequence[str
     A requirement with a further condition (of the Python version, say) is left to pip: judging it takes more than
     reading, and Patroni has none where it matters.
     """
-    headers = (read_text(f"{info}/METADATA") or "").partition("\n\n")[0]
-    missing: list[str] = []
-    for line in headers.splitlines():
-        matched = re.match(r"Requires-Dist:\s*([\w.-]+)[^;]*;\s*extra\s*==\s*['\"]([\w.-]+)['\"]\s*$", line)
-        if matched is None or normalized_name(matched.group(1)) in present:
+    lacking = dict.fromkeys(extra for name, more, extra in _requirements(info) if not more and name not in present)
+    return tuple(asked for extra in lacking for asked in extras if normalized_name(asked) == extra)
+
+
+def _headers(info: str) -> list[str]:
+    return (read_text(f"{info}/METADATA") or "").partition("\n\n")[0].splitlines()
+
+
+def _offered_extras(info: str) -> tuple[str, ...]:
+    fields = (line.partition(":") for line in _headers(info))
+    return tuple(normalized_name(value.strip()) for name, _colon, value in fields if name == "Provides-Extra")
+
+
+def _requirements(info: str) -> t.Iterator[tuple[str, bool, str | None]]:
+    """Yield each requirement: its name, whether it has a condition besides its extra, and that extra."""
+    for line in _headers(info):
+        matched = re.match(r"Requires-Dist:\s*([\w.-]+)[^;]*(?:;(.*))?$", line)
+        if matched is None:
             continue
-        missing.extend(extra for extra in extras if normalized_name(extra) == normalized_name(matched.group(2)))
-    return tuple(dict.fromkeys(missing))
+        condition = matched.group(2) or ""
+        extra = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", condition)
+        more = bool(condition.replace(extra.group(0), "", 1).strip() if extra else condition.strip())
+        yield normalized_name(matched.group(1)), more, normalized_name(extra.group(1)) if extra else None
 
 
 def _check_files(packages: str) -> None:

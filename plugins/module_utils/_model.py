@@ -225,6 +225,9 @@ class Environment:
         python: the interpreter, links resolved; None when it is gone.
         problem: why it does not run; None when it does.
         executables: the names of the executables that Patroni brings.
+        injected: what was put beside Patroni on purpose, as requirements.
+        stuck: the names of what was put there on purpose and cannot be asked of an index again.
+        offers: the normalized names of the extras that this Patroni has.
         changed_at: when it was put in place, in seconds since the epoch.
     """
 
@@ -236,6 +239,9 @@ class Environment:
     python: str | None = None
     problem: str | None = None
     executables: tuple[str, ...] = ()
+    injected: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
     changed_at: float = 0.0
 
 
@@ -420,13 +426,18 @@ class RemoveEnvironment(_PathStep):
 
 @dataclass(frozen=True)
 class BuildEnvironment(Step):
-    """Build and check a new environment beside the one in use."""
+    """Build and check a new environment beside the one in use.
+
+    Attributes:
+        injected: what else goes into it, as requirements.
+    """
 
     action = "build_environment"
     generation: str
     requirement: str
     extras: tuple[str, ...]
     python: str | None
+    injected: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:

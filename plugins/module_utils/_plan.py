@@ -9,6 +9,7 @@ Check mode shows these steps, a real run carries the same ones out.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import replace
 
@@ -157,7 +158,8 @@ def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     extras = tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
     pinned = desired.sources.pins.get("patroni")
     wanted = requirement(desired.version or observed.newest or kept or pinned, extras)
-    build = BuildEnvironment(observed.next_generation, wanted, extras, desired.python)
+    injected = environment.injected if environment else ()
+    build = BuildEnvironment(observed.next_generation, wanted, extras, desired.python, injected)
     yield build
     yield SwitchEnvironment(desired.environment, build.path, desired.bin_dir, _account_acts(observed.bin_dir))
 
@@ -165,7 +167,9 @@ def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
 def _notifies(observed: Observed, build: BuildEnvironment | None) -> bool:
     """Whether the Patroni that the unit will start tells systemd that it is up."""
     if build is not None:
-        brought = {"systemd-python"} if {"systemd", "all"} & set(map(normalized_name, build.extras)) else set()
+        brought = {normalized_name(re.split(r"[^\w.-]", wanted, maxsplit=1)[0]) for wanted in build.injected}
+        if {"systemd", "all"} & set(map(normalized_name, build.extras)):
+            brought.add("systemd-python")
         return can_notify(build.version, brought)
     environment = observed.environment
     return environment is not None and can_notify(environment.version, environment.versions)

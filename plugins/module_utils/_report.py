@@ -35,6 +35,7 @@ def success(
         after: the host as it is now; None in check mode, where the steps say what it would be.
         pipx: the pipx that builds; None where none was needed.
     """
+    injected = next((step.injected for step in steps if isinstance(step, model.BuildEnvironment)), ())
     built = _built(steps) if after is None else None
     environment = after.environment if after else before.environment
     version = environment.version if environment else None
@@ -59,7 +60,7 @@ def success(
     }
     if pipx is not None:
         result["pipx"] = {"path": pipx.path, "version": pipx.version}
-    result["msg"] = _message(desired, before, result, planned=after is None)
+    result["msg"] = _message(desired, before, result, injected, planned=after is None)
     return result
 
 
@@ -102,7 +103,9 @@ def _renews(step: model.Step) -> bool:
     return isinstance(step, model.BuildEnvironment)
 
 
-def _message(desired: model.Desired, before: model.Observed, result: Result, *, planned: bool) -> str:
+def _message(
+    desired: model.Desired, before: model.Observed, result: Result, injected: t.Sequence[str], *, planned: bool
+) -> str:
     """Say in one line what happened, or would; and what is left to do."""
     if desired.state == "absent":
         if not result["changed"]:
@@ -114,7 +117,8 @@ def _message(desired: model.Desired, before: model.Observed, result: Result, *, 
         return f"nothing to do{left}: {patroni} in {result['venv']}"
     verb, told = _deed(desired, before, result)
     left = ", the service is to be restarted" if result["restart_required"] else ""
-    return f"{patroni} {'would be' if planned else 'is'} {verb} in {result['venv']}{told}{left}"
+    beside = f", with {', '.join(injected)} beside it as before" if injected else ""
+    return f"{patroni} {'would be' if planned else 'is'} {verb} in {result['venv']}{told}{beside}{left}"
 
 
 def _named(version: str | None) -> str:
@@ -159,7 +163,7 @@ def _diff(
     elif isinstance(step, model.SetAttributes):
         yield _entry(step.path, _attributes(desired, before.config_dir.state), _attributes(desired, step))
     elif isinstance(step, model.BuildEnvironment):
-        new = _described(version or "the newest that the index offers", step.extras)
+        new = _described(version or "the newest that the index offers", step.extras, step.injected)
         yield _entry(desired.environment, _environment(desired, before, new), new)
     elif isinstance(step, (model.RemoveDirectory, model.RemoveEnvironment)):
         yield _entry(_DIRECTORIES, f"{step.path}\n", "")
@@ -200,14 +204,15 @@ def _environment(desired: model.Desired, before: model.Observed, new: str) -> st
     environment = before.environment
     if environment is None:
         return ""
-    old = _described(environment.version or "unknown", environment.extras)
+    old = _described(environment.version or "unknown", environment.extras, (*environment.injected, *environment.stuck))
     if not environment.problem and old != new:
         return old
     return f"{old}problem: {_shortfall(desired, before, environment)}\n"
 
 
-def _described(version: str, extras: t.Sequence[str]) -> str:
-    return f"version: {version}\nextras: {', '.join(sorted(extras))}\n"
+def _described(version: str, extras: t.Sequence[str], injected: t.Sequence[str]) -> str:
+    listed = f"injected: {', '.join(sorted(injected))}\n" if injected else ""
+    return f"version: {version}\nextras: {', '.join(sorted(extras))}\n{listed}"
 
 
 def _attributes(desired: model.Desired, state: _Owned) -> str:

@@ -88,6 +88,12 @@ def _warn(desired: Desired, before: Observed, steps: t.Sequence[Step], host: Hos
                 f"{unit} was written by somebody else and is replaced, without its settings {lost}; what is still "
                 f"needed of them belongs in {unit}.d/local.conf"
             )
+    stuck = ", ".join(before.environment.stuck) if before.environment else ""
+    if stuck and any(isinstance(step, BuildEnvironment) for step in steps):
+        host.warn(
+            f"{stuck} in the former environment came from no index, so that it is not in the new one; "
+            "install it there again if it is still needed"
+        )
     if configuration is None:
         return
     if configuration.unclear:

@@ -59,6 +59,7 @@ def test_healthy(venv, interpreter):
         versions={"patroni": "4.1.5", "psycopg2-binary": "2.9.13", "python-etcd": "0.4.5"},
         python=str(interpreter),
         executables=("patroni", "patronictl", "patroni_aws"),
+        offers=("aws", "etcd", "etcd3", "consul", "kubernetes", "raft", "all", "psycopg2-binary"),
         changed_at=1000.5,
     )
 
@@ -439,3 +440,86 @@ def test_record_of_the_fixture_is_what_pipx_writes(venv):
         "package_version": "4.1.5",
         "package_or_url": "patroni[psycopg2-binary,etcd]==4.1.5",
     }
+
+
+def inject(venv, **packages):
+    """Have pipx's record name injected packages by what was asked for."""
+    record = {
+        "main_package": {"package_or_url": "patroni[etcd]"},
+        "injected_packages": {name.replace("_", "-"): wanted for name, wanted in packages.items()},
+    }
+    (venv / "pipx_metadata.json").write_text(json.dumps(record), "utf-8")
+
+
+def ask_for(venv, name, *more):
+    """Have pip's marks on a distribution."""
+    packages = venv / "lib" / "python3.11" / "site-packages"
+    if not (packages / f"{name}.dist-info").exists():
+        add_distribution(packages, name, {})
+    for mark in ("REQUESTED", *more):
+        (packages / f"{name}.dist-info" / mark).touch()
+
+
+@pytest.mark.parametrize("wanted", ["boto3", "boto3>=1.2", "Boto3[crt] >= 1.2, !=1.3.*", "boto3==1.44.8", "boto3~=1.4"])
+def test_injected_as_it_was_asked_for(venv, wanted):
+    inject(venv, boto3={"package_or_url": wanted})
+    ask_for(venv, "boto3-1.44.8")
+
+    assert (read(venv).injected, read(venv).stuck) == ((wanted,), ())
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "/srv/boto3.whl",
+        "git+https://git.example.org/boto3",
+        "https://user:secret@example.org/boto3.whl",
+        "boto3 @ file:///srv/boto3",
+        "--index-url=http://evil.example.org",
+        "-r/etc/shadow",
+        "other",
+        "boto3\n--pre",
+        "boto3; python_version > '3'",
+        None,
+        7,
+        ["boto3"],
+    ],
+)
+def test_injected_from_no_index_is_named_alone(venv, wanted):
+    inject(venv, boto3={"package_or_url": wanted})
+    ask_for(venv, "boto3-1.44.8")
+
+    assert (read(venv).injected, read(venv).stuck) == ((), ("boto3",))
+
+
+@pytest.mark.parametrize("packages", [7, ["boto3"], {"boto3": 7, "a b": {}, "patroni": {"package_or_url": "patroni"}}])
+def test_what_is_no_record_of_injected_packages(venv, packages):
+    (venv / "pipx_metadata.json").write_text(json.dumps({"main_package": {}, "injected_packages": packages}), "utf-8")
+
+    assert (read(venv).injected, read(venv).stuck) == ((), ())
+
+
+def test_injected_and_gone_since(venv):
+    inject(venv, boto3={"package_or_url": "boto3"})
+
+    assert read(venv).injected == ()
+
+
+def test_injected_into_an_environment_that_is_broken(venv):
+    inject(venv, boto3={"package_or_url": "boto3"})
+    (venv / "bin" / "python").unlink()
+
+    assert read(venv).injected == ("boto3",)
+
+
+def test_put_there_with_pip_alone(venv):
+    ask_for(venv, "patroni-4.1.5")
+    ask_for(venv, "pip-26.3")
+    ask_for(venv, "python_etcd-0.4.5")
+    ask_for(venv, "PyYAML-6.0")
+    ask_for(venv, "Some_Thing-1.0")
+    ask_for(venv, "local_thing-1.0", "direct_url.json")
+
+    found = read(venv)
+
+    assert (found.injected, found.stuck) == (("some-thing",), ("local-thing",))
