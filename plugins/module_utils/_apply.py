@@ -22,7 +22,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._environment impor
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
-from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx
+from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx, requested_python
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
@@ -171,6 +171,7 @@ class Applier:
             self._run_pipx(step)
             self._inject(step)
             self._check(step)
+            self._note_python(step)
             with self._host.identity(account):
                 self._host.make_executable_for_systemd(f"{step.path}/bin/patroni")
         except BaseException:
@@ -286,6 +287,13 @@ class Applier:
                 with self._host.identity(account):
                     _files.remove_tree(path)
                 return
+
+    def _note_python(self, step: model.BuildEnvironment) -> None:
+        """Write down which interpreter was asked for: behind a wrapper or a shim, the environment does not tell."""
+        with self._host.identity(self._desired.account):
+            request = requested_python(self._desired, self._host) if step.python else None
+            if request is not None:
+                _files.write_private(f"{step.path}/{model.ASKED_PYTHON}", request)
 
     def _inject(self, step: model.BuildEnvironment) -> None:
         """Put into the new environment what somebody had put into the former one.

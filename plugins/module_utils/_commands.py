@@ -102,6 +102,12 @@ def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
     return [pipx, "install", *chosen, requirement]
 
 
+def ask_interpreter(python: str) -> list[str]:
+    """Ask an interpreter, or what starts one, for its version and its file; of a virtual environment for that below."""
+    found = "getattr(sys, '_base_executable', None) or sys.executable"
+    return [python, "-c", f"import os, sys; print('%d %s' % (sys.version_info[0], os.path.realpath({found})))"]
+
+
 def pipx_inject(pipx: str, requirements: t.Sequence[str]) -> list[str]:
     """Without --force, newer pipx passes over what Patroni brings as well, and does not record it."""
     return [pipx, "inject", "--force", "patroni", *requirements]

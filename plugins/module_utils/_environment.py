@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL, normalized_name
 from ansible_collections.pgedge.platform.plugins.module_utils._files import identity_of, is_executable, read_text
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Environment
+from ansible_collections.pgedge.platform.plugins.module_utils._model import ASKED_PYTHON, Environment
 
 # The account can write anything into its files; what is believed of them has to look like what it should be.
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]*")
@@ -67,6 +67,7 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
         missing=missing,
         versions=versions,
         python=python,
+        asked_python=_asked_python(path, recorded),
         problem=problem,
         executables=executables,
         injected=injected,
@@ -150,6 +151,14 @@ def _requested(packages: str, info: str, extras: t.Iterable[str]) -> dict[str, s
             # What came from a URL or a file has a record of that (PEP 610).
             found[name] = None if os.path.exists(f"{packages}/{entry}/direct_url.json") else name
     return found
+
+
+def _asked_python(path: str, recorded: dict[str, t.Any]) -> str | None:
+    """Read which interpreter was asked for; of an environment that pipx made alone, newer pipx tells."""
+    written = read_text(f"{path}/{ASKED_PYTHON}")
+    source = recorded.get("source_interpreter")
+    told = source.get("__Path__") if isinstance(source, dict) else None
+    return written or (told if isinstance(told, str) else None)
 
 
 def _changed_at(path: str) -> float:

@@ -82,6 +82,22 @@ def configuration_of_process(words: t.Sequence[str]) -> str | None:
         return None
 
 
+def programs_of_unit(text: str) -> tuple[str, ...]:
+    """Every absolute path in the commands of a unit, those within the script of a shell included.
+
+    This takes more for a path than there is, so that nothing is overlooked.
+    """
+    unit = Unit(text)
+    lines = [value for section, name, value in unit.settings if section == "Service" and name.startswith("Exec")]
+    found: list[str] = []
+    for line in lines:
+        quoted = [left or right for left, right in re.findall(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'", line)]
+        words = [*quoted, *re.split(r"[\s\"'=;&|()<>]+", line.replace("\\", ""))]
+        plain = (_ESCAPED.sub(_unescaped, word).replace("%%", "%").lstrip(_PREFIXES) for word in words)
+        found.extend(word for word in plain if word.startswith("/"))
+    return tuple(dict.fromkeys(found))
+
+
 def _sound(path: str | None) -> str | None:
     """A path that the option config_file would take as well."""
     sound = path and path.startswith("/") and path.strip("/") and path.isprintable() and ".." not in path.split("/")

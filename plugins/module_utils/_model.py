@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 ENVIRONMENT_MODE = 0o755
 CONFIG_DIR_MODE = 0o700
 UNIT_MODE = 0o644
+# In an environment, the file that says which interpreter was asked for.
+ASKED_PYTHON = "asked_python"
 # Among the generations, the name of what is about to be put in place.
 SWITCH = "switch"
 # What root finds by name: sudo's secure_path, which lacks some of them, and login(1).
@@ -223,6 +225,7 @@ class Environment:
         missing: the desired extras of which a distribution is not there.
         versions: the version of each distribution, by normalized name.
         python: the interpreter, links resolved; None when it is gone.
+        asked_python: which file was asked for as the interpreter, as _probe.py writes it down; None if that is unknown.
         problem: why it does not run; None when it does.
         executables: the names of the executables that Patroni brings.
         injected: what was put beside Patroni on purpose, as requirements.
@@ -237,6 +240,7 @@ class Environment:
     missing: tuple[str, ...] = ()
     versions: t.Mapping[str, str] = field(default_factory=dict)
     python: str | None = None
+    asked_python: str | None = None
     problem: str | None = None
     executables: tuple[str, ...] = ()
     injected: tuple[str, ...] = ()
@@ -319,6 +323,10 @@ class Observed:
         retired: environments of this installation that are not in use any more, and what an interrupted run left.
         newest: the newest version that the index offers; None where nobody asked.
         configuration: what the unit is to name; None for what is desired.
+        python: the interpreter that the desired one starts, links resolved; None if any will do.
+        users: other units that start something of this installation; looked for only if it is to be removed.
+        bin_dir_used: one of them does that by way of bin_dir.
+        busy: the first directory of this installation that processes run in; looked for only then, too.
     """
 
     root: bool
@@ -336,6 +344,10 @@ class Observed:
     retired: tuple[str, ...] = ()
     newest: str | None = None
     configuration: Configuration | None = None
+    python: str | None = None
+    users: tuple[str, ...] = ()
+    bin_dir_used: bool = False
+    busy: str | None = None
 
 
 @dataclass(frozen=True)

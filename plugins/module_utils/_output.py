@@ -34,6 +34,12 @@ _TRANSIENT = re.compile(
 )
 
 
+def parse_answer_of_interpreter(output: str) -> str | None:
+    """Read the file of a Python 3; None if it is no such. Of a wrapper that prints more, the last line counts."""
+    matched = re.fullmatch(r"3 (/.+)", (output.strip().splitlines() or [""])[-1])
+    return matched.group(1) if matched else None
+
+
 def parse_properties(text: str) -> dict[str, str]:
     """Read what C(systemctl show) prints."""
     return {name: value for name, _sign, value in (line.partition("=") for line in text.splitlines())}

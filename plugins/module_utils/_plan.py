@@ -223,10 +223,14 @@ def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:
             f"{desired.unit_name} is {found}; Patroni is removed only after "
             f"'systemctl disable --now {desired.unit_name}', or with force: true"
         )
+    if observed.busy and not observed.users and not desired.force:
+        raise PatroniInstallError(
+            f"processes run in {observed.busy}; Patroni is removed only after they have ended, or with force: true"
+        )
     linked = tuple(sorted(name for name, state in observed.executables.items() if desired.owns(state.target or "")))
-    if linked:
+    if linked and not observed.bin_dir_used:
         yield RemoveExecutables(desired.bin_dir, linked, _account_acts(observed.bin_dir))
-    for path in observed.retired:
+    for path in () if observed.users else observed.retired:
         yield RemoveDirectory(path)
     if observed.unit.kind == "file":
         yield RemoveUnit(desired.unit_path)

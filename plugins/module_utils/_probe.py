@@ -22,7 +22,11 @@ from ansible_collections.pgedge.platform.plugins.module_utils._environment impor
     shared_libraries_problem,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import Unit, configuration_of_process
+from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import (
+    Unit,
+    configuration_of_process,
+    programs_of_unit,
+)
 from ansible_collections.pgedge.platform.plugins.module_utils._files import (
     is_executable,
     look,
@@ -70,12 +74,13 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     observed = _probe_files(desired, host, names)
     observed = replace(observed, service=_probe_service(desired, host, observed.unit, names))
     if desired.state == "absent":
-        return observed
+        return _probe_users(desired, host, names, observed)
     observed = replace(observed, configuration=_probe_configuration(desired, host, observed))
     if desired.state == "latest" and observed.environment is not None:
         newest = known.newest if known else _newest(desired, host, observed.environment)
         observed = replace(observed, newest=newest)
-    python = _resolve_python(desired, host)
+    python = known.python if known else _resolve_python(desired, host, observed.environment)
+    observed = replace(observed, python=python)
     if environment_drift(desired, observed.environment, newest=observed.newest, python=python):
         observed = replace(observed, tools=known.tools if known and known.tools else _probe_tools(desired, host))
     return observed
@@ -229,6 +234,49 @@ def _may_write(path: str) -> bool:
     return os.access(path, os.W_OK | os.X_OK if os.path.isdir(path) else os.W_OK)
 
 
+def _probe_users(desired: Desired, host: Host, names: Names, observed: Observed) -> Observed:
+    """Look for what else uses the installation that is to be removed: other units, and processes."""
+    users, bin_dir_used = [], False
+    for path, text in _units(desired, names):
+        programs = [program for program in programs_of_unit(text) if _leads_into(program, desired, names)]
+        if programs:
+            users.append(path)
+            passed = {names.one(step) for program in programs for step in names.walk(program)[1]}
+            bin_dir_used = bin_dir_used or desired.bin_dir in passed
+    busy = next((path for path in observed.retired if host.in_use(path, desired.account)), None)
+    return replace(observed, users=tuple(users), bin_dir_used=bin_dir_used, busy=busy)
+
+
+def _leads_into(program: str, desired: Desired, names: Names) -> bool:
+    """Whether a program lies in this installation, or a link to it; an interpreter there is a link to the system's."""
+    directory, _slash, last = program.rpartition("/")
+    return desired.owns(f"{names.one(directory or '/')}/{last}") or desired.owns(names.one(program))
+
+
+def _units(desired: Desired, names: Names) -> t.Iterator[tuple[str, str]]:
+    """Yield every unit of a service and every drop-in of one, but those of the unit that is to be removed."""
+    known = {desired.unit_name, f"{desired.unit_name}.d"}
+    for directory in _UNIT_FOLDERS:
+        for name in _entries(directory):
+            path = f"{directory}/{name}"
+            if name in known or names.same(path, desired.unit_path):
+                continue
+            if name.endswith(".service"):
+                # What lies under the same name further behind is not heeded by systemd.
+                known.add(name)
+                yield path, read_text(path) or ""
+            elif name.endswith(".service.d"):
+                for drop_in in _entries(path):
+                    yield f"{path}/{drop_in}", read_text(f"{path}/{drop_in}") or ""
+
+
+def _entries(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
+
+
 def _probe_configuration(desired: Desired, host: Host, observed: Observed) -> Configuration:
     """Choose the configuration for the unit to name: the operator's, else the one in use, else the usual one."""
     account = desired.account
@@ -245,11 +293,8 @@ def _probe_configuration(desired: Desired, host: Host, observed: Observed) -> Co
 
 
 def _configurations(directory: str) -> tuple[str, ...]:
-    try:
-        names = sorted(os.listdir(directory))
-    except OSError:
-        return ()
-    return tuple(f"{directory}/{name}" for name in names if name.endswith((".yml", ".yaml")) and name.isprintable())
+    names = (name for name in _entries(directory) if name.endswith((".yml", ".yaml")) and name.isprintable())
+    return tuple(f"{directory}/{name}" for name in names)
 
 
 def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) -> Service:
@@ -308,18 +353,55 @@ def _service_environment(command: t.Sequence[str], names: Names) -> str | None:
     return names.one(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
 
 
-def _resolve_python(desired: Desired, host: Host) -> str | None:
+def _resolve_python(desired: Desired, host: Host, environment: Environment | None) -> str | None:
+    """Find the interpreter that the desired one starts, links resolved; the file itself may be a wrapper or a shim.
+
+    It is asked only if the files do not tell: a run that changes nothing starts no process for it.
+
+    Raises:
+        PatroniInstallError: it is not there, or no Python 3.
+    """
     if desired.python is None:
         return None
     with host.identity(desired.account):
-        found = desired.python if "/" in desired.python else host.find(desired.python)
+        found = _find_python(desired, host)
         resolved = os.path.realpath(found) if found else None
-        if resolved is None or not is_executable(resolved):
+        if found is None or resolved is None or not is_executable(resolved):
             raise PatroniInstallError(
                 f"python: {desired.account.name} cannot run {desired.python} on this host; "
                 "install that interpreter first, or name another"
             )
-    return resolved
+        request = requested_python(desired, host)
+    if desired.account.assumed:
+        return resolved
+    used = environment.python if environment else None
+    if environment is not None and used is not None and environment.asked_python in (request, found):
+        return used
+    if used == resolved:
+        return used
+    completed = host.run(_commands.ask_interpreter(found), account=desired.account)
+    answer = _output.parse_answer_of_interpreter(completed.stdout) if completed.rc == 0 else None
+    if answer is None:
+        raise CommandError(
+            f"python: {desired.python} must start a Python 3 for {desired.account.name}, and does not: "
+            f"{_output.parse_cause(completed.output)}",
+            completed,
+        )
+    return answer
+
+
+def _find_python(desired: Desired, host: Host) -> str | None:
+    python = desired.python or ""
+    return python if "/" in python else host.find(python)
+
+
+def requested_python(desired: Desired, host: Host) -> str | None:
+    """Write down which file is asked for as the interpreter, and its state: a wrapper may be changed."""
+    found = _find_python(desired, host)
+    try:
+        return f"{found} {os.stat(found).st_mtime_ns}" if found else None
+    except OSError:
+        return None
 
 
 def _probe_tools(desired: Desired, host: Host) -> Tools:

@@ -41,7 +41,7 @@ def success(
     version = environment.version if environment else None
     if built is not None:
         version = built.version
-    if desired.state == "absent":
+    if desired.state == "absent" and not before.users:
         version, environment = None, None
     result: Result = {
         "changed": bool(steps),
@@ -107,6 +107,10 @@ def _message(
     desired: model.Desired, before: model.Observed, result: Result, injected: t.Sequence[str], *, planned: bool
 ) -> str:
     """Say in one line what happened, or would; and what is left to do."""
+    if before.users:
+        told = f"{_named(result['version'])} stays in {result['venv']}, because {', '.join(before.users)} uses it"
+        removed = f"{result['unit_path']} {'would be' if planned else 'is'} removed"
+        return f"{removed}; {told}" if result["changed"] else f"nothing to do: {told}"
     if desired.state == "absent":
         if not result["changed"]:
             return "nothing to do: Patroni is absent"

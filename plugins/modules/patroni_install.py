@@ -41,7 +41,9 @@ options:
       - With V(present), a Patroni that works is there, of O(version) if that is given, with O(extras).
       - With V(latest), it is the newest that the index offers for this Python.
       - With V(absent), the environment, the executables that lead to it and the unit are gone. Configuration, data,
-        pipx and what others put there stay. This is refused while the service is active or enabled, see O(force).
+        pipx and what others put there stay. This is refused while the service is active or enabled, or processes run
+        in the environment, see O(force). Where another unit starts something of the environment, it stays, RV(msg) says
+        for which unit, and this unit alone is removed.
     type: str
     choices: [present, latest, absent]
     default: present
@@ -121,7 +123,9 @@ options:
   python:
     description:
       - The interpreter of the environment, as a name to be found on the C(PATH) or as an absolute path.
-      - An environment with another interpreter is built anew.
+      - An environment with another interpreter is built anew. A wrapper or a shim, such as those of pyenv, counts as
+        the interpreter that it starts for O(user). If a shim starts another one later, while its own file stays as it
+        was, that is not noticed; name the interpreter itself then.
       - The default is the one that pipx chooses, which is its own; any that is in use is then fine.
     type: str
   index_url:
@@ -164,7 +168,8 @@ options:
     default: 20
   force:
     description:
-      - With O(state=absent), remove Patroni also while its service is active or enabled. The service is not stopped.
+      - With O(state=absent), remove Patroni also while its service is active or enabled, or processes run in its
+        environment. Nothing is stopped.
     type: bool
     default: false
 requirements:

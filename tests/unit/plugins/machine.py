@@ -35,7 +35,7 @@ DISTRIBUTIONS = {
 }
 HOMES = {"redhat": "/var/lib/pgsql"}
 # Commands that change nothing; all others are to run under the lock.
-LOOKING = ("systemctl show", "apt-cache show", "pipx --version", "python -m pip index")
+LOOKING = ("systemctl show", "apt-cache show", "pipx --version", "python -m pip index", "-c import os, sys; print(")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pwd
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _files
+from ansible_collections.pgedge.platform.plugins.module_utils import _files, _host
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call, Machine
 
@@ -115,6 +116,15 @@ def shown(machine, **answers):
 
 
 RELOAD = Call(["systemctl", "daemon-reload"])
+ASK = (
+    "import os, sys; print('%d %s' % (sys.version_info[0], "
+    "os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable)))"
+)
+
+
+def ask_interpreter(python, found=None, **answers):
+    """Ask which interpreter a file starts."""
+    return Call([python, "-c", ASK], out=f"3 {found}\n", as_account=True, **answers)
 
 
 def pipx_version(pipx, **answers):
@@ -496,11 +506,12 @@ def test_bad_option(machine):
 
 def test_every_option_of_a_first_installation(machine):
     pipx = machine.tool("pipx", "/opt/tools")
-    machine.tool("python3.12")
+    python = machine.tool("python3.12")
     bin_dir = f"{machine.base}/opt/patroni/bin"
 
     result = machine.run(
         show(),
+        ask_interpreter(python, python),
         pipx_version(pipx),
         show(),
         pipx_install(
@@ -1251,6 +1262,323 @@ def test_environment_of_an_older_pipx_is_adopted(machine):
     ]
     assert result["venv"] == legacy
     assert machine.look(machine.unit_path) == (0, 0, 0o644)
+
+
+THEIRS = """\
+[Unit]
+Description=Patroni
+[Service]
+User=postgres
+Group=postgres
+Environment=PGPASSWORD=secret
+LimitNOFILE=65536
+ExecStart=-/usr/bin/env {bin_dir}/patroni {config}
+KillMode=process
+"""
+
+
+@pytest.fixture
+def adopted(installed):
+    """A host whose unit and configuration somebody else made."""
+    config = f"{installed.config_dir}/patroni.yml"
+    Path(config).write_text("scope: x\n", "utf-8")
+    Path(installed.unit_path).write_text(THEIRS.format(bin_dir=installed.bin_dir, config=config), "utf-8")
+    return installed
+
+
+def test_unit_of_somebody_else_keeps_its_configuration(adopted):
+    config = f"{adopted.config_dir}/patroni.yml"
+
+    planned = adopted.run(shown(adopted), check=True)
+    result = adopted.run(shown(adopted), shown(adopted), RELOAD, shown(adopted))
+
+    assert steps(result) == steps(planned) == [("write_unit", adopted.unit_path), ("reload_systemd", "systemd")]
+    assert result["config_file"] == planned["config_file"] == config
+    assert f' "{config}"\n' in Path(adopted.unit_path).read_text("utf-8")
+    told = (
+        f"{adopted.unit_path} was written by somebody else and is replaced, without its settings "
+        "Service.Environment, Service.LimitNOFILE, Service.ExecStart; "
+        f"what is still needed of them belongs in {adopted.unit_path}.d/local.conf"
+    )
+    assert adopted.warnings == [told, told]
+    assert adopted.run(shown(adopted))["changed"] is False
+
+
+def test_config_file_comes_before_the_configuration_in_use(adopted):
+    result = adopted.run(shown(adopted), shown(adopted), RELOAD, shown(adopted), config_file="patroni.yaml")
+
+    assert result["config_file"] == f"{adopted.config_dir}/patroni.yaml"
+    assert adopted.warnings[1:] == [
+        f"the unit names the configuration {adopted.config_dir}/patroni.yaml, which is missing, and there are "
+        f"{adopted.config_dir}/patroni.yml; set config_file if one of them is meant"
+    ]
+
+
+def test_configuration_in_use_that_is_gone(adopted):
+    os.rename(f"{adopted.config_dir}/patroni.yml", f"{adopted.config_dir}/patroni.yaml")
+
+    result = adopted.run(shown(adopted), shown(adopted), RELOAD, shown(adopted))
+
+    assert result["config_file"] == f"{adopted.config_dir}/patroni.yaml"
+
+
+def test_configuration_that_the_unit_does_not_tell(adopted):
+    unit = Path(adopted.unit_path)
+    unit.write_text(unit.read_text("utf-8").replace(f"{adopted.config_dir}/patroni.yml", "$CONFIG"), "utf-8")
+
+    result = adopted.run(shown(adopted), check=True)
+
+    assert result["config_file"] == f"{adopted.config_dir}/patroni.yaml"
+    assert adopted.warnings[1] == (
+        f"the command in {adopted.unit_path} does not tell which configuration Patroni uses, so the unit will name "
+        f"{adopted.config_dir}/patroni.yaml; set config_file if that is another one"
+    )
+
+
+def inject(machine, *wanted, number=2, **answers):
+    return Call(
+        [f"{machine.base}/usr/bin/pipx", "inject", "--force", "patroni", *wanted],
+        variables=pipx_variables(machine, number),
+        as_account=True,
+        **answers,
+    )
+
+
+@pytest.fixture
+def injected(installed):
+    """A host on which somebody injected boto3."""
+    record = Path(installed.built(1), "pipx_metadata.json")
+    recorded = {**json.loads(record.read_text("utf-8")), "injected_packages": {"boto3": {"package_or_url": "boto3>1"}}}
+    record.write_text(json.dumps(recorded), "utf-8")
+    with installed.kernel.account_acts():
+        add_distribution(Path(installed.built(1), "lib/python3.11/site-packages"), "boto3-1.4", {})
+    os.symlink(f"{installed.pointer}/bin/jp.py", f"{installed.bin_dir}/jp.py")
+    return installed
+
+
+def test_injected_packages_move_along(injected):
+    def effect():
+        Path(injected.built(2), "bin", "jp.py").touch()
+
+    planned = injected.run(
+        shown(injected),
+        pipx_version(f"{injected.base}/usr/bin/pipx"),
+        asks_index(injected, "--pre", out="patroni (4.1.5)\nAvailable versions: 4.1.5, 4.1.4\n"),
+        check=True,
+        version="4.1.4",
+    )
+    calls = upgrade(injected, "4.1.4")
+    result = injected.run(*calls[:4], inject(injected, "boto3>1", effect=effect), *calls[4:], version="4.1.4")
+
+    assert steps(result) == steps(planned)
+    beside = "(was 4.1.5), with boto3>1 beside it as before"
+    assert result["msg"] == f"Patroni 4.1.4 is installed in {injected.pointer} {beside}"
+    assert planned["msg"] == f"Patroni 4.1.4 would be installed in {injected.pointer} {beside}"
+    for told in (planned["diff"][0], result["diff"][0]):
+        assert "injected: boto3>1\n" in told["before"]
+        assert "injected: boto3>1\n" in told["after"]
+    assert links(injected.bin_dir)["jp.py"] == f"{injected.pointer}/bin/jp.py"
+
+
+def test_injected_package_that_cannot_be_installed_any_more(injected):
+    calls = upgrade(injected, "4.1.4")
+    said = "ERROR: No matching distribution found for boto3>1\n"
+
+    result = injected.run(
+        *calls[:4], inject(injected, "boto3>1", err=said, rc=1), fails=True, version="4.1.4", retries=0
+    )
+
+    assert result["msg"] == (
+        "boto3>1 was put into the environment in use beside Patroni, and cannot be installed with "
+        f"{WANTED}==4.1.4: ERROR: No matching distribution found for boto3>1; make it available, "
+        "or remove it first, as postgres, with 'pip uninstall' in that environment"
+    )
+    assert os.readlink(injected.pointer) == injected.built(1)
+    assert os.listdir(f"{injected.pipx_home}/patroni") == ["1"]
+
+
+def replace_patroni(environment, version):
+    """Have pip install another Patroni into an environment."""
+    packages = Path(environment, "lib/python3.11/site-packages")
+    for info in packages.glob("patroni-*.dist-info"):
+        shutil.rmtree(str(info))
+    entry_points = {f"patroni-{version}.dist-info/entry_points.txt": "[console_scripts]\npatroni = x\n"}
+    add_distribution(packages, f"patroni-{version}", entry_points)
+
+
+def test_injected_package_that_brings_another_patroni(injected):
+    calls = upgrade(injected, "4.1.4")
+    bring = inject(injected, "boto3>1", effect=lambda: replace_patroni(injected.built(2), "4.0.9"))
+
+    result = injected.run(*calls[:4], bring, fails=True, version="4.1.4")
+
+    assert result["msg"] == (
+        "with boto3>1, which was put into the environment in use beside Patroni, comes Patroni 4.0.9 in place of "
+        "4.1.4; remove it first, as postgres, with 'pip uninstall' in that environment"
+    )
+    assert os.readlink(injected.pointer) == injected.built(1)
+
+
+SYSTEMD = {"extras": ["psycopg2-binary", "etcd", "systemd"]}
+
+
+@pytest.mark.parametrize(("version", "kind"), [("4.1.4", "notify"), ("4.0.11", "simple")])
+def test_unit_follows_a_change_of_version(installed, version, kind):
+    """The unit is planned with the environment, and follows what became of it."""
+    wanted = f"patroni[psycopg2-binary,etcd,systemd]=={version}"
+    built = Path(installed.built(2), "lib/python3.11/site-packages")
+
+    def make():
+        installed.environment(installed.built(2), version=version)
+        if kind == "notify":
+            add_distribution(built, "systemd_python-235", {})
+
+    calls = upgrade(installed, version)
+    calls[3] = pipx_install(installed, 2, wanted, effect=make)
+    changed = [RELOAD] if kind == "notify" else []
+    result = installed.run(*calls[:7], *changed, *calls[7:], version=version, **SYSTEMD)
+
+    assert f"\nType={kind}\n" in Path(installed.unit_path).read_text("utf-8")
+    assert (("write_unit", installed.unit_path) in steps(result)) is (kind == "notify")
+    assert installed.run(shown(installed), version=version, **SYSTEMD)["changed"] is False
+
+
+def test_unit_follows_what_the_index_gave(machine):
+    """Which version is the newest is only known when it is there."""
+    machine.tool("pipx")
+    calls = first_installation(machine, wanted="patroni[psycopg2-binary,etcd,systemd]", made={"version": "4.0.11"})
+
+    planned = machine.run(*calls[:2], check=True, **SYSTEMD)
+    result = machine.run(*calls, RELOAD, shown(machine), **SYSTEMD)
+
+    assert (
+        "\nType=notify\n"
+        in next(told for told in planned["diff"] if told["before_header"] == machine.unit_path)["after"]
+    )
+    assert "\nType=simple\n" in Path(machine.unit_path).read_text("utf-8")
+    assert [step for step in steps(result) if step[0] == "write_unit"] == [("write_unit", machine.unit_path)]
+    assert machine.run(shown(machine), **SYSTEMD)["changed"] is False
+
+
+def wrap(machine, name="py"):
+    wrapper = Path(machine.base, "usr/local/bin", name)
+    wrapper.write_text('#!/bin/sh\nexec python3.11 "$@"\n', "utf-8")
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
+def test_interpreter_behind_a_wrapper(machine):
+    machine.tool("pipx")
+    python = wrap(machine)
+    calls = first_installation(machine, chosen=("--python", python))
+
+    machine.run(calls[0], ask_interpreter(python, machine.interpreter), *calls[1:], python=python)
+    assert machine.run(shown(machine), python=python)["changed"] is False
+
+    # Another file under its name may start another interpreter; here it does not.
+    os.utime(python, (1, 1))
+    asked_again = machine.run(shown(machine), ask_interpreter(python, machine.interpreter), python=python)
+    assert asked_again["changed"] is False
+
+
+def test_wrapper_that_starts_another_interpreter(installed):
+    python = wrap(installed)
+    pipx = pipx_version(f"{installed.base}/usr/bin/pipx")
+
+    result = installed.run(
+        shown(installed), ask_interpreter(python, "/usr/bin/python3.12"), pipx, check=True, python=python
+    )
+
+    assert steps(result)[0] == ("build_environment", f"{WANTED}==4.1.5")
+
+
+@pytest.mark.parametrize(
+    ("answers", "cause"),
+    [
+        ({"rc": 2, "err": "env: invalid option -- 'c'\n"}, "env: invalid option -- 'c'"),
+        ({"rc": 127, "err": "pyenv: py: command not found\n"}, "pyenv: py: command not found"),
+        ({"out": "2 /usr/bin/python2.7\n"}, "2 /usr/bin/python2.7"),
+        ({"out": "hello\n"}, "hello"),
+        ({"out": ""}, "it said nothing"),
+    ],
+)
+def test_interpreter_that_is_no_python_3(installed, answers, cause):
+    python = wrap(installed)
+    asks = Call([python, "-c", ASK], as_account=True, **answers)
+
+    result = installed.run(shown(installed), asks, fails=True, python=python)
+
+    assert result["msg"] == f"python: {python} must start a Python 3 for postgres, and does not: {cause}"
+    assert result["steps"] == []
+
+
+@pytest.mark.parametrize(
+    ("rest", "text"),
+    [
+        ("etc/systemd/system/patroni-b.service", "ExecStart={bin_dir}/patroni /etc/patroni-b/patroni.yaml"),
+        ("etc/systemd/system/patroni@.service", 'ExecStart="{bin_dir}/patroni" "/etc/patroni-%i/patroni.yaml"'),
+        ("usr/lib/systemd/system/ha.service", "ExecStartPre=/bin/true\nExecStart={pointer}/bin/python -m patroni /x"),
+        ("etc/systemd/system/ha.service.d/10.conf", "ExecStart=\nExecStart=-/bin/sh -c '{bin_dir}/patroni /x'"),
+        ("etc/systemd/system/backup.service", "ExecStart=/usr/bin/env A=b {generation}/bin/patroni_barman"),
+        ("etc/systemd/system/other.service", "ExecStart={base}/usr/local/bin/ha /x"),
+    ],
+)
+def test_absent_leaves_an_environment_that_another_unit_uses(installed, rest, text):
+    os.symlink(f"{installed.bin_dir}/patroni", f"{installed.base}/usr/local/bin/ha")
+    other = Path(installed.base, rest)
+    os.makedirs(str(other.parent), exist_ok=True)
+    names = {"base": installed.base, "bin_dir": installed.bin_dir, "pointer": installed.pointer}
+    other.write_text(f"[Service]\n{text.format(generation=installed.built(1), **names)}\n", "utf-8")
+
+    planned = installed.run(shown(installed), state="absent", check=True)
+    result = installed.run(shown(installed), shown(installed), RELOAD, show(), state="absent")
+
+    assert steps(planned) == steps(result)
+    assert [step for step in steps(result) if step[0] != "remove_executables"] == [
+        ("remove_unit", installed.unit_path),
+        ("reload_systemd", "systemd"),
+    ]
+    assert result["msg"] == (
+        f"{installed.unit_path} is removed; Patroni 4.1.5 stays in {installed.pointer}, because {other} uses it"
+    )
+    assert os.readlink(installed.pointer) == installed.built(1)
+    again = installed.run(show(), state="absent")
+    assert again["msg"] == f"nothing to do: Patroni 4.1.5 stays in {installed.pointer}, because {other} uses it"
+
+
+@pytest.mark.parametrize(
+    ("rest", "text"),
+    [
+        ("etc/systemd/system/other.service", "ExecStart=/usr/bin/patroni /etc/patroni/patroni.yaml"),
+        ("etc/systemd/system/other.service", "# ExecStart={bin_dir}/patroni /x"),
+        ("usr/lib/systemd/system/patroni.service", "ExecStart={bin_dir}/patroni /x"),
+        ("etc/systemd/system/patroni.service.d/local.conf", "ExecStartPre={bin_dir}/patroni --validate-config /x"),
+        ("etc/systemd/system/other.timer", "ExecStart={bin_dir}/patroni /x"),
+    ],
+)
+def test_absent_is_not_kept_by_units_of_other_things(installed, rest, text):
+    other = Path(installed.base, rest)
+    os.makedirs(str(other.parent), exist_ok=True)
+    other.write_text(f"[Service]\n{text.format(bin_dir=installed.bin_dir)}\n", "utf-8")
+
+    result = installed.run(shown(installed), shown(installed), RELOAD, show(), state="absent")
+
+    assert ("remove_directory", installed.generation(1)) in steps(result)
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+def test_absent_while_processes_run_in_the_environment(installed, monkeypatch, systemd):
+    monkeypatch.setattr(_host, "_programs", lambda: [f"{installed.built(1)}/bin/python"])
+    installed.systemd = systemd
+    asks = [shown(installed)] if systemd else []
+
+    result = installed.run(*asks, state="absent", fails=True)
+
+    assert result["msg"] == (
+        f"processes run in {installed.pointer}; Patroni is removed only after they have ended, or with force: true"
+    )
+    forced = installed.run(*asks, state="absent", force=True, check=True)
+    assert ("remove_directory", installed.generation(1)) in steps(forced)
 
 
 def test_unit_of_the_account_s_is_taken_from_it(installed):
