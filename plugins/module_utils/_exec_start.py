@@ -74,12 +74,17 @@ class Unit:
         return f"{directory.rstrip('/')}/{path}"
 
 
-def configuration_of_process(words: t.Sequence[str]) -> str | None:
-    """The absolute path of the configuration in the command line of a Patroni; None if it does not tell."""
+def configuration_of_process(words: t.Sequence[str], directory: str | None) -> str | None:
+    """The absolute path of the configuration in the command line of a Patroni; None if it does not tell.
+
+    Args:
+        directory: the one that the process works in.
+    """
     try:
-        return _sound(_argument(list(words)))
+        argument = _argument(list(words))
     except _Unclear:
         return None
+    return _sound(argument if argument.startswith("/") or not directory else f"{directory.rstrip('/')}/{argument}")
 
 
 def programs_of_unit(text: str) -> tuple[str, ...]:

@@ -306,7 +306,8 @@ def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) 
     if completed.rc != 0:
         return Service(managed=True)
     shown = _output.parse_properties(completed.stdout)
-    command = (read_text(f"/proc/{shown.get('MainPID', '0')}/cmdline") or "").rstrip("\0").split("\0")
+    process = f"/proc/{shown.get('MainPID', '0')}"
+    command = (read_text(f"{process}/cmdline") or "").rstrip("\0").split("\0")
     return Service(
         managed=True,
         needs_reload=_needs_reload(shown, unit_path, _as_systemd_names(shown.get("FragmentPath", ""), names), unit),
@@ -314,7 +315,7 @@ def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) 
         enabled=shown.get("UnitFileState", "").startswith(("enabled", "linked")),
         started_at=_started_at(shown),
         environment=_service_environment(command, names),
-        configuration=configuration_of_process(command),
+        configuration=configuration_of_process(command, look(f"{process}/cwd").target),
     )
 
 

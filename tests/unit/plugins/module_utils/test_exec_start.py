@@ -146,18 +146,21 @@ def test_what_the_module_writes_is_read_again(bin_dir, path):
 
 
 @pytest.mark.parametrize(
-    ("words", "path"),
+    ("words", "directory", "path"),
     [
-        (["/v/bin/python", "/v/bin/patroni", FILE], FILE),
-        (["/usr/bin/python3", "-m", "patroni", FILE], FILE),
-        (["/v/bin/python", "/v/bin/patroni", "relative.yml"], None),
-        (["/v/bin/python", "/v/bin/patroni"], None),
-        (["/usr/lib/postgresql/15/bin/postgres", "-D", FILE], None),
-        ([""], None),
+        (["/v/bin/python", "/v/bin/patroni", FILE], "/", FILE),
+        (["/usr/bin/python3", "-m", "patroni", FILE], None, FILE),
+        (["/v/bin/python", "/v/bin/patroni", "patroni.yml"], "/etc/patroni", FILE),
+        (["/v/bin/python", "/v/bin/patroni", "patroni.yml"], "/", "/patroni.yml"),
+        (["/v/bin/python", "/v/bin/patroni", "patroni.yml"], None, None),
+        (["/v/bin/python", "/v/bin/patroni", "../patroni.yml"], "/etc", None),
+        (["/v/bin/python", "/v/bin/patroni"], "/", None),
+        (["/usr/lib/postgresql/15/bin/postgres", "-D", FILE], "/", None),
+        ([""], None, None),
     ],
 )
-def test_a_running_process_tells(words, path):
-    assert configuration_of_process(words) == path
+def test_a_running_process_tells(words, directory, path):
+    assert configuration_of_process(words, directory) == path
 
 
 def test_lost_settings_are_named_without_their_values():

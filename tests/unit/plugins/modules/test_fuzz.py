@@ -123,7 +123,7 @@ def options(machine: Machine) -> t.Any:
         "bin_dir": paths,
         "pipx_home": paths,
         "config_dir": paths,
-        "config_file": some.one_of(words("patroni.yaml", ".", "..", "a/b", ""), paths),
+        "config_file": some.one_of(some.none(), words("patroni.yaml", ".", "..", "a/b", ""), paths),
         "unit_path": some.one_of(units, units, paths),
         "pipx_executable": some.one_of(words(f"{base}/usr/bin/pipx"), paths),
         "pipx_version": words("1.11.1", "1", "-r x", ""),
