@@ -352,8 +352,13 @@ class Applier:
                 f"Patroni {built.version} in place of {step.version}; remove it first, as "
                 f"{self._desired.account.name}, with 'pip uninstall' in that environment"
             )
-        # pip passes over extras that this Patroni does not have yet, or no more.
-        extras = [extra for extra in step.extras if not built.offers or normalized_name(extra) in built.offers]
+        # pip passes over these.
+        lacking = [extra for extra in step.extras if built.offers and normalized_name(extra) not in built.offers]
+        if lacking:
+            self._host.warn(
+                f"Patroni {built.version} does not have the extras {', '.join(lacking)}, so they are left out"
+            )
+        extras = [extra for extra in step.extras if extra not in lacking]
         for command in _commands.checks(step.path, extras):
             completed = self._host.run(command, account=self._desired.account)
             if completed.rc != 0:

@@ -23,6 +23,7 @@ _REQUIREMENT = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[A-Za-z0-9._, -]*\])?"
     r"(?: *(?:===?|~=|!=|<=?|>=?) *[A-Za-z0-9.*+!_-]+ *,?)*"
 )
+_LONGEST_REQUIREMENT = 200
 # pip marks what was asked for by name, not brought by something else (PEP 376).
 _REQUESTED = "REQUESTED"
 # What comes with an environment, not with what it is for.
@@ -130,9 +131,9 @@ def _injected(
     for name, package in packages.items() if isinstance(packages, dict) else ():
         wanted = package.get("package_or_url") if isinstance(package, dict) else None
         if _EXTRA.fullmatch(name) and normalized_name(name) not in _TOOLS:
-            matched = _REQUIREMENT.fullmatch(str(wanted))
+            matched = _REQUIREMENT.fullmatch(str(wanted)[:_LONGEST_REQUIREMENT])
             own = matched is not None and normalized_name(matched.group(1)) == normalized_name(name)
-            found[normalized_name(name)] = str(wanted) if own else None
+            found[normalized_name(name)] = str(wanted) if own and len(str(wanted)) <= _LONGEST_REQUIREMENT else None
     there = {name: wanted for name, wanted in found.items() if versions is None or name in versions}
     return (
         tuple(wanted for wanted in there.values() if wanted is not None),

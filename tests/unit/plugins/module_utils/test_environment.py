@@ -483,6 +483,8 @@ def test_injected_as_it_was_asked_for(venv, wanted):
         None,
         7,
         ["boto3"],
+        f"boto3{' ' * 100000}x",
+        f"boto3=={'1' * 300}",
     ],
 )
 def test_injected_from_no_index_is_named_alone(venv, wanted):
