@@ -869,3 +869,26 @@ def test_absent_is_refused_while_in_service(active, enabled, state):
         f"patroni.service is {state}; Patroni is removed only after "
         "'systemctl disable --now patroni.service', or with force: true"
     )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "kind"),
+    [
+        pytest.param({"version": "4.1.4"}, {"injected": ("systemd-python>=234",)}, "notify", id="injected"),
+        pytest.param({"version": "4.1.4"}, {"extras": ("ALL",)}, "notify", id="an extra that was there"),
+        pytest.param({"version": "4.0.11"}, {"extras": ("systemd",)}, "simple", id="a Patroni that cannot notify"),
+        pytest.param({"version": "4.1.4"}, {"versions": {"systemd-python": "235"}}, "simple", id="not in the new one"),
+        pytest.param({}, {"versions": {"systemd-python": "235"}}, "notify", id="there, and stays"),
+        pytest.param({"extras": ("systemd",)}, {"version": "4.0.11", "versions": {}}, "simple", id="asked for in vain"),
+    ],
+)
+def test_the_unit_is_planned_for_the_environment_that_it_will_start(wanted, found, kind):
+    steps = plan(desired(**wanted), observed(environment=environment(**found), unit=MISSING, tools=tools(wanted)))
+
+    (text,) = [step.text for step in steps if isinstance(step, WriteUnit)]
+    assert f"\nType={kind}\n" in text
+
+
+def tools(wanted):
+    """An environment is built if its version is to change."""
+    return Tools(pipx=Pipx("/usr/bin/pipx", "1.1.0")) if "version" in wanted else None
