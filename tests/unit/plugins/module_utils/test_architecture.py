@@ -20,7 +20,7 @@ ROOMS = {path.stem: ast.parse(path.read_text("utf-8")) for path in sorted((PLUGI
 MODULE = ast.parse((PLUGINS / "modules" / "patroni_install.py").read_text("utf-8"))
 SOURCES = {**ROOMS, "patroni_install": MODULE}
 
-PURE = ("_model", "_drift", "_unit", "_report", "_commands", "_output", "_plan", "_sources")
+PURE = ("_model", "_drift", "_unit", "_report", "_commands", "_output", "_plan", "_sources", "_inherited")
 HARMLESS = {"__future__", "dataclasses", "re", "typing", "urllib.parse"}
 OUR_ROOMS = "ansible_collections.pgedge.platform.plugins.module_utils"
 
