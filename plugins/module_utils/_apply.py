@@ -21,6 +21,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._environment impor
     read_executables,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._inherited import BUILD, NETWORK, NOTHING, PIP, Inherited
 from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
 from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx, requested_python
 
@@ -84,28 +85,30 @@ class Applier:
         return True
 
     def _refresh_package_lists(self, _step: model.RefreshPackageLists) -> None:
-        self._run_patiently(_commands.apt_update(), _commands.APT_ENVIRONMENT, examine=self._examine_update)
+        self._run_patiently(
+            _commands.apt_update(), _commands.APT_ENVIRONMENT, inherit=NETWORK, examine=self._examine_update
+        )
 
     def _examine_update(self, completed: model.Completed) -> model.Completed:
         """apt-get update ends with code 0 also where it reached nothing."""
         missed = completed.rc == 0 and _output.is_transient(completed.output)
-        if missed and self._host.run(_commands.apt_show("pipx")).rc != 0:
+        if missed and self._host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc != 0:
             return replace(completed, rc=_APT_FAILED)
         return completed
 
     def _install_packages(self, step: model.InstallPackages) -> None:
         if self._desired.family == "redhat":
-            self._run_patiently(_commands.dnf_install(step.names))
+            self._run_patiently(_commands.dnf_install(step.names), inherit=NETWORK)
             return
         command = _commands.apt_install(step.names, self._patience.lock_timeout)
         try:
-            self._run_patiently(command, _commands.APT_ENVIRONMENT)
+            self._run_patiently(command, _commands.APT_ENVIRONMENT, inherit=NETWORK)
         except CommandError as error:
             remedy = _commands.apt_remedy(error.completed.output)
             if remedy is None:
                 raise self._explain_packages(step, error) from error
-            self._run_patiently(remedy, _commands.APT_ENVIRONMENT)
-            self._run_patiently(command, _commands.APT_ENVIRONMENT)
+            self._run_patiently(remedy, _commands.APT_ENVIRONMENT, inherit=NETWORK)
+            self._run_patiently(command, _commands.APT_ENVIRONMENT, inherit=NETWORK)
 
     def _explain_packages(self, step: model.InstallPackages, error: CommandError) -> CommandError:
         if "Unable to locate package" not in error.completed.output:
@@ -121,11 +124,11 @@ class Applier:
         with self._netrc(self._host.temporary_folder) as netrc:
             sources = _sources.pip_environment(self._desired.sources, netrc)
             environment = {**sources, "PIP_ROOT_USER_ACTION": "ignore"}
-            self._run_patiently(_commands.pip_install(pip, step.requirement), environment)
+            self._run_patiently(_commands.pip_install(pip, step.requirement), environment, inherit=PIP)
             self.pipx = find_pipx(self._desired, self._host)
             if self.pipx is None:
                 # pip takes what an interrupted run left half-made for installed.
-                self._run_patiently(_commands.pip_install(pip, step.requirement, again=True), environment)
+                self._run_patiently(_commands.pip_install(pip, step.requirement, again=True), environment, inherit=PIP)
 
     @contextlib.contextmanager
     def _netrc(self, folder: str, *, as_account: bool = False) -> t.Iterator[str | None]:
@@ -235,7 +238,7 @@ class Applier:
         _files.sync_directory(os.path.dirname(step.path))
 
     def _reload_systemd(self, _step: model.ReloadSystemd) -> None:
-        self._must(self._host.run(_commands.daemon_reload()))
+        self._must(self._host.run(_commands.daemon_reload(), inherit=NOTHING))
 
     def _run_pipx(self, step: model.BuildEnvironment) -> None:
         if self.pipx is None:
@@ -255,7 +258,11 @@ class Applier:
                 )
                 self._make_shared_libraries(pipx, environment)
                 self._run_patiently(
-                    argv, environment, desired.account, lambda completed: self._examine_pipx(step, completed)
+                    argv,
+                    environment,
+                    desired.account,
+                    inherit=BUILD,
+                    examine=lambda completed: self._examine_pipx(step, completed),
                 )
         except CommandError as error:
             offered = _output.parse_offered(error.completed.output)
@@ -283,7 +290,7 @@ class Applier:
             if not wheels or python is None or os.path.lexists(path):
                 return
         for argv in _commands.make_shared_libraries(python, path, max(wheels), pipx.version or ""):
-            if self._host.run(argv, account=account, environment=environment).rc != 0:
+            if self._host.run(argv, inherit=BUILD, account=account, environment=environment).rc != 0:
                 with self._host.identity(account):
                     _files.remove_tree(path)
                 return
@@ -310,7 +317,13 @@ class Applier:
                 environment = _commands.pipx_environment(
                     step.generation, desired.shared_libraries, desired.sources, netrc
                 )
-                self._run_patiently(argv, environment, account, lambda completed: self._explain_pipx(step, completed))
+                self._run_patiently(
+                    argv,
+                    environment,
+                    account,
+                    inherit=BUILD,
+                    examine=lambda completed: self._explain_pipx(step, completed),
+                )
         except CommandError as error:
             raise CommandError(
                 f"{', '.join(step.injected)} was put into the environment in use beside Patroni, and cannot be "
@@ -360,7 +373,7 @@ class Applier:
             )
         extras = [extra for extra in step.extras if extra not in lacking]
         for command in _commands.checks(step.path, extras):
-            completed = self._host.run(command, account=self._desired.account)
+            completed = self._host.run(command, inherit=NOTHING, account=self._desired.account)
             if completed.rc != 0:
                 raise CommandError(
                     f"{step.requirement} was installed but does not run as {self._desired.account.name}: "
@@ -401,11 +414,14 @@ class Applier:
         argv: t.Sequence[str],
         environment: t.Mapping[str, str] | None = None,
         account: model.Account | None = None,
+        *,
+        inherit: Inherited,
         examine: t.Callable[[model.Completed], model.Completed] = lambda completed: completed,
     ) -> None:
         """Run a command that works over the network, or that may find another one at work, until it succeeds.
 
         Args:
+            inherit: the variables of the caller's session that it gets.
             examine: looks at each result, and may return another in its place.
 
         Raises:
@@ -414,7 +430,7 @@ class Applier:
         deadline = time.monotonic() + self._patience.lock_timeout
         retries = self._patience.retries
         while True:
-            completed = examine(self._host.run(argv, account=account, environment=environment))
+            completed = examine(self._host.run(argv, inherit=inherit, account=account, environment=environment))
             if completed.rc == 0:
                 return
             if _output.is_locked(completed.output) and time.monotonic() < deadline:

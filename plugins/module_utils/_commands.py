@@ -119,6 +119,10 @@ def parse_interpreter(script: str) -> str | None:
     return matched.group(1) if matched else None
 
 
+def python_version(python: str) -> list[str]:
+    return [python, "-c", "import sys; print(*sys.version_info[:2])"]
+
+
 def make_shared_libraries(python: str, path: str, wheel: str, pipx: str) -> list[list[str]]:
     """Make what pipx makes itself: an environment with the newest pip, which all of its environments share.
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pwd
 import time
 import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._files import identity_of, is_executable, ways
+from ansible_collections.pgedge.platform.plugins.module_utils._inherited import Inherited, variables
 from ansible_collections.pgedge.platform.plugins.module_utils._model import ROOT_PATH, Account, Completed
 
 if t.TYPE_CHECKING:
@@ -21,8 +23,6 @@ if t.TYPE_CHECKING:
 
 _Found = t.TypeVar("_Found")
 
-# Of the caller's session or of another Python: pipx and pip would follow them to the wrong place.
-_LEAKS = ("XDG_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIPX_GLOBAL_", "PIPX_SHARED_LIBS")
 _POLL_SECONDS = 1.0
 _PATH_MAX = 4096
 _NOT_STARTED = 127
@@ -41,9 +41,6 @@ class Host:
         self.root = os.geteuid() == 0
         self._lock: int | None = None
         os.umask(0o022)
-        for name in list(os.environ):
-            if name.startswith(_LEAKS):
-                del os.environ[name]
 
     @property
     def temporary_folder(self) -> str:
@@ -63,37 +60,46 @@ class Host:
         self._module.no_log_values.update(secrets)
 
     def run(
-        self, argv: t.Sequence[str], *, account: Account | None = None, environment: t.Mapping[str, str] | None = None
+        self,
+        argv: t.Sequence[str],
+        *,
+        inherit: Inherited,
+        account: Account | None = None,
+        environment: t.Mapping[str, str] | None = None,
     ) -> Completed:
         """Run a command to its end, as the present identity or as an account, without a shell.
 
         A command that cannot be started ends with code 127, as it would in a shell.
+
+        Args:
+            inherit: the variables of the caller's session that the command gets; see _inherited.
+            environment: further variables that it gets.
         """
-        extra = {"LC_ALL": "C.UTF-8", **(environment or {})}
+        home, user = (account.home, account.name) if account is not None else _present_identity()
+        wanted = variables(os.environ, inherit, home=home, user=user, more=environment or {})
         command = list(argv)
-        if account is not None:
-            extra.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
-            if self._must_switch(account):
-                command = [
-                    self.require("setpriv", "util-linux"),
-                    f"--reuid={account.uid}",
-                    f"--regid={account.gid}",
-                    "--init-groups",
-                    "--",
-                    *command,
-                ]
+        if account is not None and self._must_switch(account):
+            command = [
+                self.require("setpriv", "util-linux"),
+                f"--reuid={account.uid}",
+                f"--regid={account.gid}",
+                "--init-groups",
+                "--",
+                *command,
+            ]
         try:
-            rc, out, err = self._module.run_command(
-                command,
-                environ_update=extra,
-                # Not the home: root may not be able to enter it, and pipx takes what lies there under the name of a
-                # package for that package.
-                cwd="/",
-                umask=0o022,
-                expand_user_and_vars=False,
-                handle_exceptions=False,
-                pass_fds=None if self._lock is None else (self._lock,),
-            )
+            with _no_session():
+                rc, out, err = self._module.run_command(
+                    command,
+                    environ_update=wanted,
+                    # Not the home: root may not be able to enter it, and pipx takes what lies there under the name of a
+                    # package for that package.
+                    cwd="/",
+                    umask=0o022,
+                    expand_user_and_vars=False,
+                    handle_exceptions=False,
+                    pass_fds=None if self._lock is None else (self._lock,),
+                )
         except OSError as error:
             rc, out, err = _NOT_STARTED, "", str(error)
         return Completed(os.path.basename(argv[0]), tuple(command), rc, out, err)
@@ -226,6 +232,26 @@ class Host:
         if self._module.selinux_enabled():
             context = self._module.selinux_default_context(final)
             self._module.set_context_if_different(path, context, False)
+
+
+@contextlib.contextmanager
+def _no_session() -> t.Iterator[None]:
+    """Hide the caller's variables: run_command passes all of them on and has no way to leave one out."""
+    session = dict(os.environ)
+    os.environ.clear()
+    try:
+        yield
+    finally:
+        os.environ.update(session)
+
+
+def _present_identity() -> tuple[str, str]:
+    """Name the home and the account of who runs the module; sudo may have kept the caller's variables."""
+    try:
+        found = pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return "/", str(os.geteuid())
+    return found.pw_dir, found.pw_name
 
 
 def _try_lock(descriptor: int) -> bool:

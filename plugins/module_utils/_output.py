@@ -51,6 +51,12 @@ def parse_versions(text: str) -> tuple[str, ...]:
     return tuple(matched.group(1).replace(",", " ").split()) if matched else ()
 
 
+def parse_python_version(text: str) -> tuple[int, ...]:
+    """Read what python_version() of _commands asks; empty if that is no version."""
+    matched = re.fullmatch(r"(\d+) (\d+)", text.strip())
+    return tuple(map(int, matched.groups())) if matched else ()
+
+
 def parse_pip_log(text: str) -> str | None:
     """Read where pipx wrote what pip said; of that it prints a few lines only."""
     matched = re.search(r"Full pip output in file:\s+(/.*)", text)

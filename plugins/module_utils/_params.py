@@ -25,7 +25,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
 from ansible_collections.pgedge.platform.plugins.module_utils._sources import (
-    check_password,
+    check_credentials,
     find_credentials,
     parse_pins,
 )
@@ -170,8 +170,7 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
     told = (value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower().endswith("_proxy"))
     plain = (value for value in urls if not find_credentials([value]))
     host.hide(find_credentials((*urls, *told)), but=plain)
-    for value in urls:
-        check_password(value)
+    check_credentials(urls)
     for link in params["find_links"]:
         if ":" not in link:
             _checked_path("find_links", link)

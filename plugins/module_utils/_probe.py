@@ -33,6 +33,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._files import (
     read_text,
     ways,
 )
+from ansible_collections.pgedge.platform.plugins.module_utils._inherited import BUILD, NOTHING
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     SWITCH,
     Completed,
@@ -82,7 +83,9 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     python = known.python if known else _resolve_python(desired, host, observed.environment)
     observed = replace(observed, python=python)
     if environment_drift(desired, observed.environment, newest=observed.newest, python=python):
-        observed = replace(observed, tools=known.tools if known and known.tools else _probe_tools(desired, host))
+        tools = known.tools if known and known.tools else _probe_tools(desired, host)
+        _expect_netrc(desired, tools, python, host)
+        observed = replace(observed, tools=tools)
     return observed
 
 
@@ -302,7 +305,7 @@ def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) 
     unit_path = _as_systemd_names(desired.unit_path, names)
     if os.path.dirname(unit_path) not in _UNIT_FOLDERS or not os.path.isdir("/run/systemd/system"):
         return Service()
-    completed = host.run(_commands.show_unit(desired.unit_name))
+    completed = host.run(_commands.show_unit(desired.unit_name), inherit=NOTHING)
     if completed.rc != 0:
         return Service(managed=True)
     shown = _output.parse_properties(completed.stdout)
@@ -380,7 +383,7 @@ def _resolve_python(desired: Desired, host: Host, environment: Environment | Non
         return used
     if used == resolved:
         return used
-    completed = host.run(_commands.ask_interpreter(found), account=desired.account)
+    completed = host.run(_commands.ask_interpreter(found), inherit=NOTHING, account=desired.account)
     answer = _output.parse_answer_of_interpreter(completed.stdout) if completed.rc == 0 else None
     if answer is None:
         raise CommandError(
@@ -410,7 +413,7 @@ def _probe_tools(desired: Desired, host: Host) -> Tools:
         damaged = shared_libraries_problem(desired.shared_libraries) is not None
     tools = Tools(pipx=find_pipx(desired, host), pip=host.find("pip3"), shared_damaged=damaged)
     if tools.pipx is None and desired.family == "debian":
-        known = _lists_there() and host.run(_commands.apt_show("pipx")).rc == 0
+        known = _lists_there() and host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc == 0
         return replace(tools, package_known=known)
     if tools.pipx is None and host.root and desired.account.uid != 0:
         names = Names(host, desired.account)
@@ -418,6 +421,28 @@ def _probe_tools(desired: Desired, host: Host) -> Tools:
             unsafe = tuple(path for path in desired.sources.local if _controlled(names, path))
         return replace(tools, unsafe_sources=unsafe)
     return tools
+
+
+def _expect_netrc(desired: Desired, tools: Tools, chosen: str | None, host: Host) -> None:
+    """Make sure that the Pythons whose pip will build can read the credentials in netrc(5).
+
+    Raises:
+        PatroniInstallError: one is too old; every download would fail.
+    """
+    if desired.account.assumed or not _sources.need_newer_netrc(desired.sources):
+        return
+    with host.identity(desired.account):
+        script = tools.pipx.path if tools.pipx else tools.pip
+        own = _commands.parse_interpreter((read_text(script) if script else None) or "") or host.find("python3")
+    for python in dict.fromkeys(path for path in (own, chosen) if path):
+        completed = host.run(_commands.python_version(python), inherit=NOTHING, account=desired.account)
+        version = _output.parse_python_version(completed.stdout)
+        if version and version < _sources.NETRC_PYTHON:
+            raise PatroniInstallError(
+                "index_url, find_links: a password must not be empty, and neither login nor password may have white "
+                f"space or characters beyond ASCII, unless the Python is 3.11 or newer; {python} is "
+                f"{'.'.join(map(str, version))}; choose another login, or use a pipx and a python of a newer version"
+            )
 
 
 def _lists_there() -> bool:
@@ -439,7 +464,7 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
     if account.assumed:
         return next((Pipx(path, None) for path in (desired.pipx_executable, *found) if path), None)
     for path in (desired.pipx_executable,) if desired.pipx_executable else found:
-        completed = host.run([path, "--version"], account=account)
+        completed = host.run([path, "--version"], inherit=NOTHING, account=account)
         if completed.rc == 0:
             return Pipx(path, completed.stdout.strip())
         if desired.pipx_executable:
@@ -482,7 +507,8 @@ def expect_offer(desired: Desired, observed: Observed, host: Host) -> None:
 
 def _ask_index(desired: Desired, host: Host, argv: list[str]) -> Completed:
     """Let pip itself ask, so that all its settings hold."""
-    completed = host.run(argv, account=desired.account, environment=_sources.pip_query_environment(desired.sources))
+    environment = _sources.pip_query_environment(desired.sources)
+    completed = host.run(argv, inherit=BUILD, account=desired.account, environment=environment)
     if completed.rc != 0:
         raise CommandError(
             f"the package index does not say which Patroni it offers: {_output.parse_cause(completed.output)}",

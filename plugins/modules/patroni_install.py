@@ -178,8 +178,11 @@ requirements:
   - setpriv (package util-linux) where root works for another account
 notes:
   - No facts are needed; C(gather_facts=false) is fine.
-  - Variables of the task's C(environment) reach apt, dnf, pip and pipx, such as those for a proxy (E(https_proxy)), a
-    private certificate authority (E(PIP_CERT), E(REQUESTS_CA_BUNDLE)) and pip's settings (E(PIP_INDEX_URL)).
+  - Of the variables of the session, such as the task's C(environment), only those that are needed reach the programs
+    that the module starts. apt, dnf, pip and pipx get proxies (E(https_proxy)) and certificates (E(SSL_CERT_FILE)); pip
+    and pipx also get pip's settings for the index (E(PIP_INDEX_URL), E(PIP_CERT)). C(docs/security.md) lists them.
+  - pip's configuration files are used for the index and the certificates. Where they say how to install, such as
+    C(user) or C(require-virtualenv), they are overruled.
   - pipx is told to use pip, not uv, because uv heeds neither E(PIP_INDEX_URL) and its like nor pip's configuration.
 seealso:
   - name: install_patroni

@@ -35,7 +35,41 @@ DISTRIBUTIONS = {
 }
 HOMES = {"redhat": "/var/lib/pgsql"}
 # Commands that change nothing; all others are to run under the lock.
-LOOKING = ("systemctl show", "apt-cache show", "pipx --version", "python -m pip index", "-c import os, sys; print(")
+LOOKING = (
+    "systemctl show",
+    "apt-cache show",
+    "pipx --version",
+    "python -m pip index",
+    "-c import sys;",
+    "-c import os, sys; print(",
+)
+# Variables of the caller's session that no program may get, whatever it is.
+SESSION = {
+    "APT_CONFIG": "/root/apt.conf",
+    "DCS_URL": "etcd://127.0.0.1:9",
+    "DPKG_ROOT": "/mnt",
+    "LANG": "de_DE.UTF-8",
+    "LANGUAGE": "de",
+    "LC_MESSAGES": "de_DE.UTF-8",
+    "LD_PRELOAD": "/nowhere.so",
+    "LOGLEVEL": "debug",
+    "LOGNAME": "deploy",
+    "PATRONICTL_CONFIG_FILE": "/etc/patroni/patroni.yaml",
+    "PATRONI_NAME": "other",
+    "PGDATA": "/data",
+    "PIPX_DEFAULT_PYTHON": "python3.99",
+    "PIPX_HOME": "/root/pipx",
+    "PIP_PRE": "1",
+    "PIP_PREFIX": "/mnt",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_TARGET": "/mnt",
+    "PIP_USER": "1",
+    "PYTHONPATH": "/root/lib",
+    "SYSTEMD_OFFLINE": "1",
+    "USER": "deploy",
+    "VIRTUAL_ENV": "/root/venv",
+    "XDG_CONFIG_HOME": "/root/.config",
+}
 
 
 @contextlib.contextmanager
@@ -247,7 +281,7 @@ class Call(t.NamedTuple):
     """A command that is expected, and what it does.
 
     Attributes:
-        variables: what is added to its environment, beyond what every command gets.
+        variables: what is in its environment, beyond what every command gets.
         effect: what it does to the files, with the identity of who runs it.
     """
 
@@ -266,7 +300,6 @@ class Script:
     def __init__(self, machine: Machine, calls: t.Sequence[Call]) -> None:
         self._machine = machine
         self._calls = list(calls)
-        self.inherited: list[dict[str, str]] = []
 
     def __call__(self, argv: list[str], **options: t.Any) -> tuple[int, str, str]:
         if not self._calls:
@@ -274,10 +307,12 @@ class Script:
         call = self._calls.pop(0)
         account = self._machine.switched if call.as_account else []
         assert argv == [*account, *call.argv]
-        who = {"HOME": self._machine.home, "USER": "postgres", "LOGNAME": "postgres"} if call.as_account else {}
+        # All that a command inherits is chosen by the module.
+        assert dict(os.environ) == {}
+        path = {"PATH": f"{self._machine.base}/usr/bin", "LC_ALL": "C.UTF-8"}
         locked = options.pop("pass_fds")
         assert options == {
-            "environ_update": {"LC_ALL": "C.UTF-8", **call.variables, **who},
+            "environ_update": {**path, **call.variables, **self._machine.who(call.as_account)},
             "cwd": "/",
             "umask": 0o022,
             "expand_user_and_vars": False,
@@ -285,7 +320,6 @@ class Script:
         }
         if locked is None:
             assert any(looking in " ".join(argv) for looking in LOOKING), f"not under the lock: {argv}"
-        self.inherited.append(dict(os.environ))
         if call.effect is not None:
             with self._machine.kernel.account_acts() if call.as_account else contextlib.nullcontext():
                 call.effect()
@@ -337,6 +371,7 @@ class Machine:
         self.systemd = True
         self.warnings: list[str] = []
         self.clock = Clock()
+        self._root = root
         self._monkeypatch = monkeypatch
         self._capsys = capsys
         self._pretend(family)
@@ -373,6 +408,11 @@ class Machine:
         path = Path(f"{self.base}{folder}/{name}")
         with self.kernel.account_acts() if self.home in str(path) else contextlib.nullcontext():
             return str(make_interpreter(path))
+
+    def who(self, as_account: bool) -> dict[str, str]:
+        """The variables that name who runs a command."""
+        home, name = (self.home, "postgres") if as_account or not self._root else ("/root", "root")
+        return {"HOME": home, "USER": name, "LOGNAME": name}
 
     def environment(self, path: str, **of: t.Any) -> Path:
         """Make an environment, as pipx does for the account."""
@@ -414,7 +454,6 @@ class Machine:
         assert (ended.value.code, result.get("failed", False)) == ((1, True) if fails else (0, False)), result
         script.finish()
         assert self.kernel.breaches == []
-        self.inherited = script.inherited
         return t.cast("dict[str, t.Any]", result)
 
     def _pretend(self, family: str) -> None:
@@ -424,6 +463,8 @@ class Machine:
             set_attribute(_params.distro, name, lambda value=value: value)
         set_attribute(_params.distro, "name", lambda pretty: DISTRIBUTIONS[family][2])
         set_attribute(pwd, "getpwnam", {"postgres": self._account()}.__getitem__)
+        root = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", "/bin/bash"))
+        set_attribute(pwd, "getpwuid", {0: root, UID: self._account()}.__getitem__)
         set_attribute(grp, "getgrgid", {GID: grp.struct_group(("postgres", "x", GID, []))}.__getitem__)
         set_attribute(grp, "getgrnam", {"dba": grp.struct_group(("dba", "x", 64200, []))}.__getitem__)
         folders = tuple(f"{self.base}/usr{rest}" for rest in ("/local/bin", "/bin"))
@@ -441,6 +482,10 @@ class Machine:
             set_attribute(room, "time", clock)
         set_attribute(basic.AnsibleModule, "warn", lambda _module, message: self.warnings.append(message))
         set_attribute(basic.AnsibleModule, "selinux_enabled", lambda _module: False)
+        for name in set(os.environ) - {"PYTEST_CURRENT_TEST"}:
+            self._monkeypatch.delenv(name)
+        for name, value in {**SESSION, "HOME": os.path.dirname(self.base)}.items():
+            self._monkeypatch.setenv(name, value)
         self._monkeypatch.setenv("PATH", f"{self.base}/usr/bin")
 
     def _account(self) -> pwd.struct_passwd:

@@ -20,7 +20,18 @@ ROOMS = {path.stem: ast.parse(path.read_text("utf-8")) for path in sorted((PLUGI
 MODULE = ast.parse((PLUGINS / "modules" / "patroni_install.py").read_text("utf-8"))
 SOURCES = {**ROOMS, "patroni_install": MODULE}
 
-PURE = ("_model", "_drift", "_unit", "_report", "_commands", "_output", "_plan", "_sources", "_exec_start")
+PURE = (
+    "_model",
+    "_drift",
+    "_unit",
+    "_report",
+    "_commands",
+    "_output",
+    "_plan",
+    "_sources",
+    "_exec_start",
+    "_inherited",
+)
 HARMLESS = {"__future__", "dataclasses", "re", "typing", "urllib.parse"}
 OUR_ROOMS = "ansible_collections.pgedge.platform.plugins.module_utils"
 

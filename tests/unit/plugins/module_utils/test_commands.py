@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _commands
 from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._sources import PIP_ENVIRONMENT
 
 APT_INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
 
@@ -118,9 +119,7 @@ def test_interpreter_of_a_script(script, python):
 
 def test_pipx_environment():
     assert _commands.pipx_environment("/home/pg/pipx/patroni/3", "/home/pg/pipx/shared", Sources()) == {
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-        "PIP_PREFER_BINARY": "1",
+        **PIP_ENVIRONMENT,
         "PIPX_DEFAULT_BACKEND": "pip",
         "USE_EMOJI": "0",
         "PIPX_HOME": "/home/pg/pipx/patroni/3",

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _host
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+from ansible_collections.pgedge.platform.plugins.module_utils._inherited import NETWORK, NOTHING
 from ansible_collections.pgedge.platform.plugins.module_utils._model import Completed
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_interpreter
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import ACCOUNT, GID, UID
@@ -110,33 +112,73 @@ def test_acting(calls, make_host, as_account, asked):
     assert calls == asked
 
 
+@pytest.fixture
+def session(monkeypatch):
+    """The caller's variables."""
+    for name in set(os.environ) - {"PYTEST_CURRENT_TEST"}:
+        monkeypatch.delenv(name)
+    found = {"PATH": "/usr/bin", "HOME": "/home/deploy", "https_proxy": "http://proxy:1", "LOGLEVEL": "debug"}
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
 @pytest.mark.parametrize(
-    ("name", "kept"),
-    [
-        ("XDG_STATE_HOME", False),
-        ("XDG_RUNTIME_DIR", False),
-        ("PYTHONHOME", False),
-        ("PYTHONPATH", False),
-        ("VIRTUAL_ENV", False),
-        ("PIPX_GLOBAL_BIN_DIR", False),
-        ("PIPX_SHARED_LIBS", False),
-        ("PIP_INDEX_URL", True),
-        ("REQUESTS_CA_BUNDLE", True),
-        ("https_proxy", True),
-    ],
+    ("account", "home", "user"),
+    [pytest.param(None, "/root", "root", id="root"), pytest.param(ACCOUNT, ACCOUNT.home, "postgres", id="account")],
 )
-def test_variables_that_lead_astray_are_dropped(make_host, name, kept):
-    os.environ[name] = "x"
+def test_command_gets_chosen_variables_alone(calls, make_host, monkeypatch, session, account, home, user):
+    monkeypatch.setattr(Host, "find", lambda *_names: "/usr/bin/setpriv")
+    monkeypatch.setattr(_host.pwd, "getpwuid", lambda uid: SimpleNamespace(pw_name="root", pw_dir="/root"))
+    host = make_host()
+    seen = []
+    host._module.run_command = lambda argv, **options: seen.append((dict(os.environ), options)) or (0, "", "")
 
-    make_host()
+    host.run(["apt-get"], inherit=NETWORK, account=account, environment={"A": "b"})
 
-    assert (name in os.environ) is kept
+    ((left, options),) = seen
+    assert left == {}
+    assert options["environ_update"] == {
+        "PATH": "/usr/bin",
+        "https_proxy": "http://proxy:1",
+        "LC_ALL": "C.UTF-8",
+        "A": "b",
+        "HOME": home,
+        "USER": user,
+        "LOGNAME": user,
+    }
+
+
+def test_variables_are_back_after_a_command_whatever_happens(make_host, monkeypatch, session):
+    host = make_host()
+    before = dict(os.environ)
+
+    def fail(_argv, **_options):
+        raise SystemExit(1)
+
+    monkeypatch.setattr(host._module, "run_command", fail)
+    with pytest.raises(SystemExit):
+        host.run(["apt-get"], inherit=NOTHING)
+
+    assert dict(os.environ) == before
+
+
+def test_command_of_one_whom_the_system_does_not_know(make_host, monkeypatch, session):
+    """Such as an account of a directory that does not answer."""
+    host = make_host()
+    monkeypatch.setattr(os, "geteuid", lambda: 64999)
+    monkeypatch.setattr(_host.pwd, "getpwuid", {}.__getitem__)
+
+    host.run(["systemctl"], inherit=NOTHING)
+
+    ((_argv, options),) = host._module.runs
+    assert (options["environ_update"]["HOME"], options["environ_update"]["USER"]) == ("/", "64999")
 
 
 def test_completed_command_tells_the_program_and_all_that_was_run(calls, make_host, monkeypatch):
     monkeypatch.setattr(Host, "find", lambda *_names: "/usr/bin/setpriv")
 
-    completed = make_host().run(["/usr/bin/pipx", "--version"], account=ACCOUNT)
+    completed = make_host().run(["/usr/bin/pipx", "--version"], inherit=NOTHING, account=ACCOUNT)
 
     argv = ("/usr/bin/setpriv", f"--reuid={UID}", f"--regid={GID}", "--init-groups", "--", "/usr/bin/pipx", "--version")
     assert completed == Completed("pipx", argv, 0, "out", "err")

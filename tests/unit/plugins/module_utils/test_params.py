@@ -403,7 +403,7 @@ def test_credentials_of_sources_and_of_the_task_s_environment_are_hidden(home, m
     host = FakeHost()
 
     desire(
-        host, index_url="https://us%40er:p%23ss@example.org/simple", find_links=["https://t0ken@example.org", "/srv"]
+        host, index_url="https://us%40er:p%23ss@example.org/simple", find_links=["https://t0ken@example.net", "/srv"]
     )
 
     assert host.hidden >= {"p%23ss", "p#ss", "t0ken", "s3cret"}

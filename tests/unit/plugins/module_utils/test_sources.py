@@ -5,9 +5,18 @@
 
 from __future__ import annotations
 
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+from urllib.parse import quote
+
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _sources
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
 
 
@@ -39,6 +48,12 @@ def test_pip_environment(sources, added):
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
         "PIP_PREFER_BINARY": "1",
+        # Against what /etc/pip.conf may say.
+        "PIP_DRY_RUN": "0",
+        "PIP_NO_DEPS": "0",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_ROOT": "/",
+        "PIP_USER": "0",
         **added,
     }
 
@@ -67,10 +82,114 @@ def test_netrc_carries_each_credential_once():
     )
 
     assert _sources.netrc_text(sources) == (
-        "machine example.org login me password p@ss\nmachine mirror.example.org login token password \n"
+        'machine example.org login me password p@ss\nmachine mirror.example.org login token password ""\n'
     )
     assert _sources.netrc_text(Sources(index_url="https://example.org/simple")) == ""
     assert _sources.pip_environment(sources, "/run/netrc")["NETRC"] == "/run/netrc"
+
+
+def pythons():
+    """Every Python there is here, by its version; a pyenv has some that are not on the PATH."""
+    places = glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3"))
+    named = filter(None, (shutil.which(f"python3.{minor}") for minor in range(8, 15)))
+    found = {}
+    for python in (*named, *places, sys.executable):
+        done = subprocess.run(
+            [python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            found[tuple(map(int, done.stdout.split()))] = python
+    return {version: python for version, python in found.items() if version >= (3, 8)}
+
+
+PYTHONS = pythons()
+READ = """
+import json, netrc, sys
+hosts = netrc.netrc(sys.argv[1]).hosts
+# As pip does it: who has no login has an account.
+print(json.dumps({host: [found[0] or found[1] or "", found[2] or ""] for host, found in hosts.items()}))
+"""
+BEYOND_OLD = [("u", "a b"), ("u", "p\u00e4\u20ac"), ("TOKEN", ""), (" u ", " p "), ("m\u00fcller", "\\")]
+LOGINS = [
+    ("u", "p"),
+    ("CORP\\jdoe", "s3cret"),
+    ("u", '"a"b\''),
+    ("u", "'ab"),
+    ("u", '""'),
+    ("u", '"'),
+    ("u", "#x#"),
+    ("#u", "x"),
+    ("u", "\\\\a\\b\\"),
+    ("u", "%25"),
+    ("a@b:c", "d/e?f"),
+    ("", "p"),
+    ("machine", "login"),
+    ("u", "{}[]()<>|;&*$!`~^"),
+]
+
+
+@pytest.mark.parametrize("version", sorted(PYTHONS))
+@pytest.mark.parametrize(("name", "password"), LOGINS + BEYOND_OLD)
+def test_netrc_is_read_as_it_is_meant(tmp_path, version, name, password):
+    """By every Python there is here, and the entries around it too."""
+    index = f"https://{quote(name, safe='')}:{quote(password, safe='')}@Index.example.org:8443/simple"
+    around = ("https://x%5C:y@before.example.org/", index, "https://m:n%5C@after.example.org/")
+    sources = Sources(index_url=around[0], find_links=around[1:])
+    assert _sources.need_newer_netrc(sources) is ((name, password) in BEYOND_OLD)
+    if _sources.need_newer_netrc(sources) and version < _sources.NETRC_PYTHON:
+        pytest.skip("refused before")
+    (tmp_path / "netrc").write_text(_sources.netrc_text(sources), encoding="utf-8")
+
+    done = subprocess.run(
+        [PYTHONS[version], "-c", READ, str(tmp_path / "netrc")],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+
+    assert json.loads(done.stdout) == {
+        "before.example.org": ["x\\", "y"],
+        "index.example.org": [name, password],
+        "after.example.org": ["m", "n\\"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "shown"),
+    [
+        ("https://u:p@Example.ORG:8443/Simple", ["example.org"], "https://example.org:8443/Simple"),
+        # The second is what pip takes for the host before 25.2.
+        ("https://u:p@[2001:DB8::1]:8443/", ["2001:db8::1", "[2001"], "https://[2001:db8::1]:8443/"),
+        ("https://u:p@m\u00fcller.example/", ["xn--mller-kva.example"], "https://xn--mller-kva.example/"),
+    ],
+)
+def test_host_is_found_in_netrc_under_the_name_that_pip_looks_up(url, names, shown):
+    sources = Sources(index_url=url)
+
+    assert _sources.netrc_text(sources) == "".join(f"machine {name} login u password p\n" for name in names)
+    assert _sources.pip_environment(sources)["PIP_INDEX_URL"] == shown
+
+
+@pytest.mark.parametrize(
+    ("urls", "message"),
+    [
+        (("https://u:p@x/simple", "https://u:p@x:8443/", "https://v:q@y/"), None),
+        (("https://u:p@x/simple", "https://x/wheels"), None),
+        (("https://u:p@x/a", "https://u:q@x/b"), "but x has two"),
+        (("https://u:p@x:1/", "https://v:p@X:2/"), "but x has two"),
+        (("https://u:p%0Aq@x/",), "cannot be printed"),
+        (("https://u%07:p@x/",), "cannot be printed"),
+        (("https://[::1/",), "no URL that can be read"),
+        (("/srv/wheels", "file:///srv/wheels"), None),
+    ],
+)
+def test_credentials_that_cannot_be_handed_on_are_refused(urls, message):
+    if message is None:
+        _sources.check_credentials(urls)
+        return
+    with pytest.raises(PatroniInstallError, match=message):
+        _sources.check_credentials(urls)
 
 
 @pytest.mark.parametrize(

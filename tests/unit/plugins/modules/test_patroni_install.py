@@ -20,7 +20,16 @@ from ansible_collections.pgedge.platform.plugins.module_utils import _files, _ho
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call, Machine
 
-PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PREFER_BINARY": "1"}
+PIP = {
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_DRY_RUN": "0",
+    "PIP_NO_DEPS": "0",
+    "PIP_NO_INPUT": "1",
+    "PIP_PREFER_BINARY": "1",
+    "PIP_REQUIRE_VIRTUALENV": "0",
+    "PIP_ROOT": "/",
+    "PIP_USER": "0",
+}
 PIP_AS_ROOT = {**PIP, "PIP_ROOT_USER_ACTION": "ignore"}
 APT = {"DEBIAN_FRONTEND": "noninteractive"}
 WANTED = "patroni[psycopg2-binary,etcd]"
@@ -631,36 +640,104 @@ def test_interpreter_that_is_not_there(machine):
 # Environment variables
 
 
-def test_variables_of_the_task_reach_pipx_and_those_of_a_session_do_not(machine, monkeypatch):
-    kept = {
-        "PIP_INDEX_URL": "https://example.org/simple",
-        "PIP_CERT": "/etc/pki/ca.crt",
-        "REQUESTS_CA_BUNDLE": "/etc/pki/ca.crt",
-        "https_proxy": "http://proxy.example.org:3128",
-        "NO_PROXY": "localhost",
-    }
-    leaked = (
-        "XDG_STATE_HOME",
-        "XDG_RUNTIME_DIR",
-        "XDG_DATA_HOME",
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "VIRTUAL_ENV",
-        "PIPX_GLOBAL_HOME",
-        "PIPX_SHARED_LIBS",
-    )
-    for name, value in kept.items():
+NETWORK = {"https_proxy": "http://proxy.example.org:3128", "NO_PROXY": "localhost", "SSL_CERT_FILE": "/etc/pki/ca.crt"}
+OF_PIP = {"PIP_EXTRA_INDEX_URL": "https://example.org/simple", "PIP_CERT": "/etc/pki/ca.crt", "NETRC": "/etc/netrc"}
+OF_THE_TASK = {**NETWORK, **OF_PIP, "TMPDIR": "/var/tmp/big"}
+
+
+@pytest.mark.parametrize(
+    ("family", "script", "inherited"),
+    [
+        ("debian", "debian_from_nothing", {"apt-get install": NETWORK, "pipx install": OF_THE_TASK}),
+        (
+            "redhat",
+            "redhat_from_nothing",
+            {"dnf --assumeyes": NETWORK, "pip3 install": {**NETWORK, **OF_PIP}, "pipx install": OF_THE_TASK},
+        ),
+    ],
+)
+def test_variables_of_the_task_reach_the_programs_that_need_them(make_machine, monkeypatch, family, script, inherited):
+    """Those that no program may get are in the session of every test (SESSION of the machine)."""
+    machine = make_machine(family)
+    machine.know_packages()
+    for name, value in OF_THE_TASK.items():
         monkeypatch.setenv(name, value)
-    for name in leaked:
-        monkeypatch.setenv(name, "/root")
-    machine.tool("pipx")
+    calls = []
+    for call in globals()[script](machine):
+        more = inherited.get(" ".join([os.path.basename(call.argv[0]), *call.argv[1:2]]), {})
+        calls.append(call._replace(variables={**call.variables, **more}))
 
-    machine.run(*first_installation(machine))
+    machine.run(*calls)
 
-    assert len(machine.inherited) == 9
-    for inherited in machine.inherited:
-        assert {name: inherited.get(name) for name in kept} == kept
-        assert not set(leaked) & set(inherited)
+
+def python_version(python, version):
+    return Call([str(python), "-c", "import sys; print(*sys.version_info[:2])"], out=f"{version}\n", as_account=True)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_token_without_a_password_that_the_python_of_pipx_cannot_read(machine, check):
+    """Otherwise every download would be refused, after all retries."""
+    pipx = machine.tool("pipx")
+    Path(pipx).write_text("#! /usr/bin/python3.9 -s\n", "utf-8")
+    before = machine.tree()
+
+    result = machine.run(
+        show(),
+        pipx_version(pipx),
+        python_version("/usr/bin/python3.9", "3 9"),
+        check=check,
+        fails=True,
+        index_url="https://t0ken@example.org/simple",
+    )
+
+    assert "unless the Python is 3.11 or newer; /usr/bin/python3.9 is 3.9" in result["msg"]
+    assert result["steps"] == []
+    assert machine.tree() == before
+
+
+def test_token_without_a_password_that_the_chosen_python_cannot_read(machine):
+    pipx = machine.tool("pipx")
+    Path(pipx).write_text("#! /usr/bin/python3.11 -s\n", "utf-8")
+    old = machine.tool("python3.10")
+    asked = [python_version("/usr/bin/python3.11", "3 11"), python_version(old, "3 10")]
+    calls = [show(), ask_interpreter(old, old), pipx_version(pipx), *asked]
+
+    result = machine.run(*calls, fails=True, python="python3.10", index_url="https://t0ken@example.org/simple")
+
+    assert f"{old} is 3.10" in result["msg"]
+
+
+@pytest.mark.parametrize("family", ["debian", "redhat"])
+def test_token_without_a_password_before_pipx_is_there(make_machine, family):
+    machine = make_machine(family)
+    machine.know_packages()
+    python = machine.tool("python3")
+    asked = [Call(APT_CACHE)] if family == "debian" else []
+
+    result = machine.run(
+        show(),
+        *asked,
+        python_version(python, "3 9"),
+        fails=True,
+        index_url="https://t0ken@example.org/simple",
+    )
+
+    assert f"{python} is 3.9" in result["msg"]
+
+
+def test_token_without_a_password_for_a_python_that_can_read_it(machine):
+    pipx = machine.tool("pipx")
+    python = machine.tool("python3")
+
+    result = machine.run(
+        show(),
+        pipx_version(pipx),
+        python_version(python, "3 11"),
+        check=True,
+        index_url="https://t0ken@example.org/simple",
+    )
+
+    assert steps(result) == first_steps(machine)
 
 
 def test_sources_reach_pip_and_their_credentials_are_told_to_nobody(machine):

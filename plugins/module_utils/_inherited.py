@@ -1,0 +1,77 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which variables of the caller's session a program inherits: those listed here for its kind, and no others.
+
+A list of what to drop is never complete: each program, and each version of it, has variables that change its meaning.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+Inherited = t.FrozenSet[str]
+
+# Programs that only look, and the checks of Patroni: every PATRONI_* variable is configuration to Patroni.
+NOTHING: Inherited = frozenset()
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+# apt and dnf, which take certificates from their own configuration, or as the TLS library does.
+NETWORK: Inherited = frozenset(
+    (
+        *_PROXIES,
+        *(name.upper() for name in _PROXIES),
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "CURL_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+    )
+)
+
+# How pip reaches its index, and which files it accepts. Options of the module decide which versions are installed and
+# where, so nothing that decides either (PIP_PRE, PIP_USER, PIP_TARGET, ...) is here.
+PIP: Inherited = NETWORK | {
+    "NETRC",
+    "PIP_BUILD_CONSTRAINT",
+    "PIP_CERT",
+    "PIP_CLIENT_CERT",
+    "PIP_CONFIG_FILE",
+    "PIP_CONSTRAINT",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_INDEX_URL",
+    "PIP_KEYRING_PROVIDER",
+    "PIP_NO_BINARY",
+    "PIP_NO_INDEX",
+    "PIP_ONLY_BINARY",
+    "PIP_PROXY",
+    "PIP_REQUIRE_HASHES",
+    "PIP_RETRIES",
+    "PIP_TIMEOUT",
+    "PIP_TRUSTED_HOST",
+    "PIP_UPLOADED_PRIOR_TO",
+    # The certificates of the system (truststore), or those of an older pip (legacy-certs).
+    "PIP_USE_DEPRECATED",
+    "PIP_USE_FEATURE",
+}
+
+# A build of the account's needs space, which a small /tmp may lack. Not for root, who would write where it leads.
+BUILD: Inherited = PIP | {"TMPDIR"}
+
+
+def variables(
+    session: t.Mapping[str, str], inherit: Inherited, *, home: str, user: str, more: t.Mapping[str, str]
+) -> dict[str, str]:
+    """Name all variables that a program gets.
+
+    The fixed locale keeps messages in the language in which their causes are looked for.
+
+    Args:
+        session: the caller's variables.
+        home: of who runs the program; sudo may have kept the caller's.
+        more: what the module itself tells the program; it wins over the session.
+    """
+    passed = {name: value for name, value in session.items() if name in inherit or name == "PATH"}
+    return {**passed, "LC_ALL": "C.UTF-8", **more, "HOME": home, "USER": user, "LOGNAME": user}
