@@ -302,24 +302,27 @@ class Applier:
                     argv, environment, desired.account, lambda completed: self._examine_pipx(step, completed)
                 )
         except CommandError as error:
-            raise self._explain_pipx(step.requirement, error) from error
+            raise self._explain_pipx(step, error) from error
 
-    def _explain_pipx(self, requirement: str, error: CommandError) -> CommandError:
+    def _explain_pipx(self, step: model.BuildEnvironment, error: CommandError) -> CommandError:
         """Tell what an index or a wheelhouse lacks from an index that gave no answer."""
         output = error.completed.output
         offered, missing = _output.parse_offered(output), _output.parse_missing(output)
         if offered:
-            return CommandError(_output.not_offered(requirement, offered), error.completed)
+            return CommandError(_output.not_offered(step.requirement, offered), error.completed)
         if missing is None:
             return error
         if self._desired.sources.no_index:
-            remedy = f"find_links hold no file for {missing} that fits this Python; add it to them, see docs/offline.md"
-        else:
-            remedy = (
-                f"the package index gave nothing for {missing}: see that it can be reached, that it holds this, and "
-                "that index_url, find_links and their credentials are right"
+            return CommandError(
+                f"{error}; find_links hold no file for {missing} that fits this Python; add it to them, see "
+                "docs/offline.md",
+                error.completed,
             )
-        return CommandError(f"{error}; {remedy}", error.completed)
+        return CommandError(
+            f"{error}; the package index gave nothing for {missing}: see that it can be reached, that it holds this, and "
+            "that index_url, find_links and their credentials are right",
+            error.completed,
+        )
 
     def _make_shared_libraries(self, pipx: model.Pipx, environment: t.Mapping[str, str]) -> None:
         """Spare pipx a pip that it would install, compile and replace at once; docs/performance.md has what that saves.
