@@ -319,8 +319,8 @@ class Applier:
                 error.completed,
             )
         return CommandError(
-            f"{error}; the package index gave nothing for {missing}: see that it can be reached, that it holds this, and "
-            "that index_url, find_links and their credentials are right",
+            f"{error}; the package index gave nothing for {missing}: see that it can be reached, that it holds this, "
+            "and that index_url, find_links and their credentials are right",
             error.completed,
         )
 

@@ -36,9 +36,17 @@ echo changed > /etc/interrupted.conf
 dpkg --unpack 2.deb
 touch /var/lib/dpkg/updates/0001
 """
+# The lists name a file that no mirror has, and there are newer lists.
+STALE = r"""
+cd /var/lib/apt/lists
+sed --in-place 's,^\(Filename: .*/pipx_\).*,\1gone.deb,' *_Packages
+sed --in-place '/main.binary-amd64.Packages/s/^ ......../ 00000000/' *_InRelease
+touch --date=2020-01-01 *_InRelease
+"""
 # A service that runs a program which was replaced since: needrestart finds it outdated.
 WITNESS = r"""
 set -e
+rm -f /usr/local/bin/witness
 cp /usr/bin/sleep /usr/local/bin/witness
 printf '[Service]\nExecStart=/usr/local/bin/witness infinity\n' > /etc/systemd/system/witness.service
 systemctl daemon-reload
@@ -73,10 +81,8 @@ def test_dead_source_beside_others(debian: Host) -> None:
 
 
 def test_dead_source_and_stale_lists(debian: Host) -> None:
-    debian.shell("apt-get update")
-    # The lists name a file that no mirror has.
-    debian.shell("sed -i 's,^\\(Filename: .*/pipx_\\).*,\\1gone.deb,' /var/lib/apt/lists/*_Packages")
-    debian.shell(f"echo '{DEAD_SOURCE}' > /etc/apt/sources.list.d/dead.list; rm -f /var/lib/apt/lists/*Release")
+    debian.shell(f"apt-get update; echo '{DEAD_SOURCE}' > /etc/apt/sources.list.d/dead.list")
+    debian.shell(STALE)
 
     result = debian.install(version=VERSION)
 
