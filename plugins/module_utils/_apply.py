@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
 import time
@@ -32,8 +33,6 @@ _LOCK_POLL_SECONDS = 2.0
 _APT_FAILED = 100
 # Where Debian's and Red Hat's Python have what ensurepip installs.
 _PIP_WHEELS = "/usr/share/python-wheels/pip-*.whl"
-# Of pip's output, the end.
-_LOG_CHARACTERS = 8000
 # A command such as patronictl list is over by then; one that watches the cluster is not waited for.
 _IN_USE_SECONDS = 10
 
@@ -85,37 +84,89 @@ class Applier:
         return True
 
     def _refresh_package_lists(self, _step: model.RefreshPackageLists) -> None:
-        self._run_patiently(
-            _commands.apt_update(), _commands.APT_ENVIRONMENT, inherit=NETWORK, examine=self._examine_update
-        )
+        try:
+            self._run_patiently(
+                _commands.apt_update(), _commands.APT_ENVIRONMENT, inherit=NETWORK, examine=self._examine_update
+            )
+        except CommandError as error:
+            sources = _output.parse_sources(error.completed.output)
+            if not sources or _output.is_locked(error.completed.output):
+                raise
+            raise self._unread("pipx", sources, error) from error
 
     def _examine_update(self, completed: model.Completed) -> model.Completed:
-        """apt-get update ends with code 0 also where it reached nothing."""
-        missed = completed.rc == 0 and _output.is_transient(completed.output)
-        if missed and self._host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc != 0:
-            return replace(completed, rc=_APT_FAILED)
-        return completed
+        """Judge apt-get update by what it is for: one dead source makes it fail, and with none reached it ends well."""
+        failed = completed.rc != 0 or _output.parse_sources(completed.output) or _output.is_transient(completed.output)
+        if not failed or _output.is_locked(completed.output):
+            return completed
+        known = self._host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc == 0
+        return replace(completed, rc=0 if known else completed.rc or _APT_FAILED)
 
     def _install_packages(self, step: model.InstallPackages) -> None:
-        if self._desired.family == "redhat":
-            self._run_patiently(_commands.dnf_install(step.names), inherit=NETWORK)
+        if self._desired.family == "debian":
+            self._install_with_apt(step)
             return
-        command = _commands.apt_install(step.names, self._patience.lock_timeout)
         try:
-            self._run_patiently(command, _commands.APT_ENVIRONMENT, inherit=NETWORK)
+            self._run_patiently(_commands.dnf_install(step.names), _commands.DNF_ENVIRONMENT, inherit=NETWORK)
         except CommandError as error:
-            remedy = _commands.apt_remedy(error.completed.output)
-            if remedy is None:
-                raise self._explain_packages(step, error) from error
-            self._run_patiently(remedy, _commands.APT_ENVIRONMENT, inherit=NETWORK)
-            self._run_patiently(command, _commands.APT_ENVIRONMENT, inherit=NETWORK)
+            raise self._explain_packages(step.target, error, error.completed.output) from error
 
-    def _explain_packages(self, step: model.InstallPackages, error: CommandError) -> CommandError:
-        if "Unable to locate package" not in error.completed.output:
+    def _install_with_apt(self, step: model.InstallPackages) -> None:
+        """Install packages, and where apt names what stands in its way, do that first, each once."""
+        command = _commands.apt_install(step.names, self._patience.lock_timeout)
+        remedies: list[list[str]] = []
+        said = ""
+        while True:
+            try:
+                self._run_patiently(command, _commands.APT_ENVIRONMENT, inherit=NETWORK)
+                return
+            except CommandError as error:
+                remedy = _commands.apt_remedy(error.completed.output)
+                if remedy is None or remedy in remedies:
+                    raise self._explain_packages(step.target, error, said + error.completed.output) from error
+            remedies.append(remedy)
+            said += self._help_apt(remedy)
+
+    def _help_apt(self, remedy: list[str]) -> str:
+        """Run what apt needs before it can install, and return what that said.
+
+        Fresh lists are worth another try even if some source could not be read: the installation tells.
+        """
+        try:
+            self._run_patiently(remedy, _commands.APT_ENVIRONMENT, inherit=NETWORK)
+        except CommandError as error:
+            if remedy != _commands.apt_update():
+                raise
+            return error.completed.output
+        return ""
+
+    def _explain_packages(self, package: str, error: CommandError, said: str) -> CommandError:
+        """Tell a package that no source offers from sources that could not be read, and name those.
+
+        Args:
+            said: by all commands that had to do with it.
+        """
+        if not _output.is_unknown_package(error.completed.output):
             return error
+        sources = _output.parse_sources(said)
+        if sources:
+            return self._unread(package, sources, error)
+        where = (
+            "components; enable the one that holds it (universe on Ubuntu)"
+            if self._desired.family == "debian"
+            else "repositories; enable the one that holds it (RHEL has none before it is registered)"
+        )
         return CommandError(
-            f"{self._desired.distribution} offers no package {step.target} in its enabled components; enable the one "
-            "that holds it (universe on Ubuntu), or install pipx yourself and name it in pipx_executable",
+            f"{self._desired.distribution} offers no package {package} in its enabled {where}, or install pipx "
+            "yourself and name it in pipx_executable",
+            error.completed,
+        )
+
+    @staticmethod
+    def _unread(package: str, sources: t.Sequence[str], error: CommandError) -> CommandError:
+        return CommandError(
+            f"no package source that could be read offers {package}, and these could not be read: "
+            f"{_output.shown(sources)}; repair or remove them, or install pipx yourself and name it in pipx_executable",
             error.completed,
         )
 
@@ -123,12 +174,19 @@ class Applier:
         pip = self._host.require("pip3", "python3-pip")
         with self._netrc(self._host.temporary_folder) as netrc:
             sources = _sources.pip_environment(self._desired.sources, netrc)
-            environment = {**sources, "PIP_ROOT_USER_ACTION": "ignore"}
-            self._run_patiently(_commands.pip_install(pip, step.requirement), environment, inherit=PIP)
+            log = _commands.pip_log(self._host.temporary_folder)
+            environment = {**sources, "PIP_ROOT_USER_ACTION": "ignore", "PIP_LOG": log}
+            install = functools.partial(
+                self._run_patiently,
+                environment=environment,
+                inherit=PIP,
+                examine=lambda completed: self._with_pip_log(completed, log),
+            )
+            install(_commands.pip_install(pip, step.requirement))
             self.pipx = find_pipx(self._desired, self._host)
             if self.pipx is None:
                 # pip takes what an interrupted run left half-made for installed.
-                self._run_patiently(_commands.pip_install(pip, step.requirement, again=True), environment, inherit=PIP)
+                install(_commands.pip_install(pip, step.requirement, again=True))
 
     @contextlib.contextmanager
     def _netrc(self, folder: str, *, as_account: bool = False) -> t.Iterator[str | None]:
@@ -265,17 +323,27 @@ class Applier:
                     examine=lambda completed: self._examine_pipx(step, completed),
                 )
         except CommandError as error:
-            offered = _output.parse_offered(error.completed.output)
-            if not offered and "(from versions: none)" in error.completed.output:
-                # pip does not say so when an index refuses a password.
-                raise CommandError(
-                    f"{error}; the package index offered nothing at all: see that it can be reached, and that "
-                    "index_url, find_links and their credentials are right",
-                    error.completed,
-                ) from error
-            if not offered:
-                raise
-            raise CommandError(_output.not_offered(step.requirement, offered), error.completed) from error
+            raise self._explain_pipx(step, error) from error
+
+    def _explain_pipx(self, step: model.BuildEnvironment, error: CommandError) -> CommandError:
+        """Tell what an index or a wheelhouse lacks from an index that gave no answer."""
+        output = error.completed.output
+        offered, missing = _output.parse_offered(output), _output.parse_missing(output)
+        if offered:
+            return CommandError(_output.not_offered(step.requirement, offered), error.completed)
+        if missing is None:
+            return error
+        if self._desired.sources.no_index:
+            return CommandError(
+                f"{error}; find_links hold no file for {missing} that fits this Python; add it to them, see "
+                "docs/offline.md",
+                error.completed,
+            )
+        return CommandError(
+            f"{error}; the package index gave nothing for {missing}: see that it can be reached, that it holds this, "
+            "and that index_url, find_links and their credentials are right",
+            error.completed,
+        )
 
     def _make_shared_libraries(self, pipx: model.Pipx, environment: t.Mapping[str, str]) -> None:
         """Spare pipx a pip that it would install, compile and replace at once; docs/performance.md has what that saves.
@@ -322,7 +390,7 @@ class Applier:
                     environment,
                     account,
                     inherit=BUILD,
-                    examine=lambda completed: self._explain_pipx(step, completed),
+                    examine=lambda completed: self._read_pip_log(step, completed),
                 )
         except CommandError as error:
             raise CommandError(
@@ -333,21 +401,25 @@ class Applier:
             ) from error
 
     def _examine_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
-        """Explain a failure, and clear the way for another try."""
-        explained = self._explain_pipx(step, completed)
+        """Add to a failure what pip said, which goes away with the generation, and clear the way for another try."""
+        examined = self._read_pip_log(step, completed)
         if completed.rc != 0:
             with self._host.identity(self._desired.account):
                 _files.remove_tree(step.path)
-        return explained
+        return examined
 
-    def _explain_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
-        """Add to a failure what pip said, which goes away with the generation."""
-        if completed.rc == 0:
-            return completed
+    def _read_pip_log(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
         with self._host.identity(self._desired.account):
-            log = _output.parse_pip_log(completed.output)
-            said = _files.read_text(log) if log and log.startswith(f"{step.generation}/") else None
-        return replace(completed, stderr=f"{completed.stderr}\n{said[-_LOG_CHARACTERS:]}") if said else completed
+            return self._with_pip_log(completed, _commands.pip_log(step.generation))
+
+    @staticmethod
+    def _with_pip_log(completed: model.Completed, log: str) -> model.Completed:
+        """Add to a failure what pip wrote to its log, and take the log away."""
+        said = _files.read_text(log) if completed.rc != 0 else None
+        _files.remove_file(log)
+        if not said:
+            return completed
+        return replace(completed, stderr=f"{completed.stderr}\n{_output.parse_pip_log(said)}")
 
     def _check(self, step: model.BuildEnvironment) -> None:
         """Prove that the new environment works, as the account.

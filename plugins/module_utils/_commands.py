@@ -14,7 +14,19 @@ from ansible_collections.pgedge.platform.plugins.module_utils._sources import pi
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
 
-APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive"}
+# Packages bring files; they start, stop or restart nothing, which in this mode systemctl does not do for a script of
+# theirs. systemd knows the variable since version 237.
+DNF_ENVIRONMENT = {"SYSTEMD_OFFLINE": "1"}
+# Nobody answers a question. needrestart, which apt runs after it, restarts services by itself if it is set up to.
+APT_ENVIRONMENT = {
+    **DNF_ENVIRONMENT,
+    "DEBIAN_FRONTEND": "noninteractive",
+    "APT_LISTCHANGES_FRONTEND": "none",
+    "NEEDRESTART_MODE": "l",
+    "NEEDRESTART_SUSPEND": "1",
+}
+# A configuration file that somebody changed stays as it is.
+_KEEP_CONFFILES = ("--force-confdef", "--force-confold")
 
 # The mirror no longer has the file that the lists name.
 _STALE_LISTS = re.compile(r"^E: Failed to fetch .*\b404\b", re.MULTILINE)
@@ -69,24 +81,29 @@ def apt_install(packages: t.Sequence[str], lock_timeout: int) -> list[str]:
         "--no-install-recommends",
         "-o",
         f"DPkg::Lock::Timeout={lock_timeout}",
+        *(argument for option in _KEEP_CONFFILES for argument in ("-o", f"DPkg::Options::={option}")),
         *packages,
     ]
 
 
 def dnf_install(packages: t.Sequence[str]) -> list[str]:
-    """Without exit_on_lock dnf waits for another one for as long as that takes."""
+    """Without exit_on_lock dnf waits for another one for as long as that takes.
+
+    A repository that cannot be read is no reason to stop: what the others offer may be enough.
+    """
     return [
         "dnf",
         "--assumeyes",
         "--setopt=install_weak_deps=False",
         "--setopt=exit_on_lock=True",
+        "--setopt=*.skip_if_unavailable=True",
         "install",
         *packages,
     ]
 
 
 def dpkg_configure() -> list[str]:
-    return ["dpkg", "--configure", "-a"]
+    return ["dpkg", *_KEEP_CONFFILES, "--configure", "-a"]
 
 
 def pip_install(pip: str, requirement: str, *, again: bool = False) -> list[str]:
@@ -156,7 +173,13 @@ def pipx_environment(
         "PIPX_MAN_DIR": f"{generation}/man",
         "PIPX_COMPLETION_DIR": f"{generation}/completion",
         "PIPX_SHARED_LIBS": shared_libraries,
+        # All that pip says: pipx prints a few lines of it, and pip itself does not print why an index gave nothing.
+        "PIP_LOG": pip_log(generation),
     }
+
+
+def pip_log(folder: str) -> str:
+    return f"{folder}/pip.log"
 
 
 def checks(environment: str, extras: t.Sequence[str]) -> list[list[str]]:

@@ -349,6 +349,7 @@ class Machine:
 
     Attributes:
         systemd: whether systemd runs.
+        temporary: the folder that Ansible gives to a run.
         warnings: what the module warned of.
     """
 
@@ -362,7 +363,9 @@ class Machine:
     ) -> None:
         self.base = os.path.realpath(str(folder / "m"))
         self.home = self.base + HOMES.get(family, "/var/lib/postgresql")
-        for path in (self.home, *(self.base + rest for rest in ("/etc/systemd/system", "/usr/bin", "/usr/local/bin"))):
+        self.temporary = f"{self.base}/tmp"
+        needed = ("/etc/systemd/system", "/usr/bin", "/usr/local/bin")
+        for path in (self.home, self.temporary, *(self.base + rest for rest in needed)):
             os.makedirs(path)
         self.kernel = Kernel(self.base, self.home, root)
         self.interpreter = make_interpreter(Path(self.base, "usr/bin/python3.11"))
@@ -486,6 +489,7 @@ class Machine:
             self._monkeypatch.delenv(name)
         for name, value in {**SESSION, "HOME": os.path.dirname(self.base)}.items():
             self._monkeypatch.setenv(name, value)
+        set_attribute(basic.AnsibleModule, "tmpdir", self.temporary)
         self._monkeypatch.setenv("PATH", f"{self.base}/usr/bin")
 
     def _account(self) -> pwd.struct_passwd:

@@ -11,7 +11,18 @@ from ansible_collections.pgedge.platform.plugins.module_utils import _commands
 from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
 from ansible_collections.pgedge.platform.plugins.module_utils._sources import PIP_ENVIRONMENT
 
-APT_INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
+APT_INSTALL = [
+    "apt-get",
+    "install",
+    "--yes",
+    "--no-install-recommends",
+    "-o",
+    "DPkg::Lock::Timeout=300",
+    "-o",
+    "DPkg::Options::=--force-confdef",
+    "-o",
+    "DPkg::Options::=--force-confold",
+]
 
 
 @pytest.mark.parametrize(
@@ -42,12 +53,17 @@ APT_INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "
                 "--assumeyes",
                 "--setopt=install_weak_deps=False",
                 "--setopt=exit_on_lock=True",
+                "--setopt=*.skip_if_unavailable=True",
                 "install",
                 "python3-pip",
             ],
             id="dnf install",
         ),
-        pytest.param(_commands.dpkg_configure(), ["dpkg", "--configure", "-a"], id="dpkg --configure"),
+        pytest.param(
+            _commands.dpkg_configure(),
+            ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"],
+            id="dpkg --configure",
+        ),
         pytest.param(
             _commands.pip_install("/usr/bin/pip3", "pipx==1.7.1"),
             ["/usr/bin/pip3", "install", "pipx==1.7.1"],
@@ -127,6 +143,7 @@ def test_pipx_environment():
         "PIPX_MAN_DIR": "/home/pg/pipx/patroni/3/man",
         "PIPX_COMPLETION_DIR": "/home/pg/pipx/patroni/3/completion",
         "PIPX_SHARED_LIBS": "/home/pg/pipx/shared",
+        "PIP_LOG": "/home/pg/pipx/patroni/3/pip.log",
     }
 
 

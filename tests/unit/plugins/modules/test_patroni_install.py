@@ -31,17 +31,38 @@ PIP = {
     "PIP_USER": "0",
 }
 PIP_AS_ROOT = {**PIP, "PIP_ROOT_USER_ACTION": "ignore"}
-APT = {"DEBIAN_FRONTEND": "noninteractive"}
+DNF = {"SYSTEMD_OFFLINE": "1"}
+APT = {
+    **DNF,
+    "DEBIAN_FRONTEND": "noninteractive",
+    "APT_LISTCHANGES_FRONTEND": "none",
+    "NEEDRESTART_MODE": "l",
+    "NEEDRESTART_SUSPEND": "1",
+}
 WANTED = "patroni[psycopg2-binary,etcd]"
 
 APT_CACHE = ["apt-cache", "show", "--no-all-versions", "pipx"]
 APT_UPDATE = ["apt-get", "update"]
-APT_INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", "pipx"]
+APT_INSTALL = [
+    "apt-get",
+    "install",
+    "--yes",
+    "--no-install-recommends",
+    "-o",
+    "DPkg::Lock::Timeout=300",
+    "-o",
+    "DPkg::Options::=--force-confdef",
+    "-o",
+    "DPkg::Options::=--force-confold",
+    "pipx",
+]
+DPKG_CONFIGURE = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]
 DNF_INSTALL = [
     "dnf",
     "--assumeyes",
     "--setopt=install_weak_deps=False",
     "--setopt=exit_on_lock=True",
+    "--setopt=*.skip_if_unavailable=True",
     "install",
     "python3-pip",
 ]
@@ -63,6 +84,16 @@ UPDATE_UNREACHABLE = """\
 W: Failed to fetch http://deb.example.org/debian/dists/bookworm/InRelease  Could not resolve 'deb.example.org'
 W: Some index files failed to download. They have been ignored, or old ones used instead.
 """
+DEAD_SOURCE = """\
+Err:4 http://apt.example.com/third gone Release
+  404  Not Found [IP: 192.0.2.80 80]
+"""
+DEAD_REPOSITORY = """\
+Errors during downloading metadata for repository 'third':
+  - Status code: 404 for http://rpm.example.com/el9/repodata/repomd.xml
+Ignoring repositories: third
+"""
+DNF_UNKNOWN = "No match for argument: python3-pip\nError: Unable to find a match: python3-pip\n"
 PIPX_OFFLINE = """\
 Some possibly relevant errors from pip install:
     ERROR: Could not find a version that satisfies the requirement patroni[etcd] (from versions: none)
@@ -151,6 +182,7 @@ def pipx_variables(machine, number=1, pipx_home=None):
         "PIPX_MAN_DIR": f"{home}/patroni/{number}/man",
         "PIPX_COMPLETION_DIR": f"{home}/patroni/{number}/completion",
         "PIPX_SHARED_LIBS": f"{home}/shared",
+        "PIP_LOG": f"{home}/patroni/{number}/pip.log",
     }
 
 
@@ -248,6 +280,10 @@ def assert_installed(machine, number=1):
         assert machine.look(path) == (UID, GID, 0o755)
 
 
+def pip_as_root(machine):
+    return {**PIP, "PIP_ROOT_USER_ACTION": "ignore", "PIP_LOG": f"{machine.temporary}/pip.log"}
+
+
 def debian_from_nothing(machine):
     pipx = f"{machine.base}/usr/bin/pipx"
     return [
@@ -268,8 +304,12 @@ def redhat_from_nothing(machine):
     return [
         show(),
         show(),
-        Call(DNF_INSTALL, effect=lambda: machine.tool("pip3")),
-        Call([pip, "install", "pipx"], variables=PIP_AS_ROOT, effect=lambda: machine.tool("pipx", "/usr/local/bin")),
+        Call(DNF_INSTALL, variables=DNF, effect=lambda: machine.tool("pip3")),
+        Call(
+            [pip, "install", "pipx"],
+            variables=pip_as_root(machine),
+            effect=lambda: machine.tool("pipx", "/usr/local/bin"),
+        ),
         pipx_version(pipx),
         pipx_install(machine, pipx=pipx),
         *checks(machine),
@@ -395,9 +435,9 @@ def test_pipx_that_pip_takes_for_installed_is_installed_again(make_machine):
         show(),
         broken,
         show(),
-        Call([pip, "install", "pipx"], out="Requirement already satisfied: pipx\n", variables=PIP_AS_ROOT),
+        Call([pip, "install", "pipx"], out="Requirement already satisfied: pipx\n", variables=pip_as_root(machine)),
         broken,
-        Call([pip, "install", "--ignore-installed", "pipx"], variables=PIP_AS_ROOT),
+        Call([pip, "install", "--ignore-installed", "pipx"], variables=pip_as_root(machine)),
         pipx_version(pipx),
         pipx_install(machine, pipx=pipx),
         *checks(machine),
@@ -987,41 +1027,87 @@ def test_what_pipx_left_of_a_transient_failure_is_removed_before_the_next_try(ma
     assert (seen, machine.clock.slept) == ([False], [20])
 
 
-def test_pipx_without_an_answer_of_the_index_is_retried(machine):
+def with_pip_log(machine, *lines):
+    """What pip leaves in its own log while it fails."""
+    path = Path(machine.generation(1), "pip.log")
+    stamped = [f"2026-11-25T05:25:54,426 {line}\n" for line in lines]
+    return lambda: path.write_text("".join(stamped), "utf-8")
+
+
+UNREAD = "Could not fetch URL https://index.example.org/simple/{}/: {} - skipping"
+
+
+def test_index_that_does_not_answer_is_retried(machine):
     # pipx passes on only pip's last words, and those do not name the cause.
     machine.tool("pipx")
+    log = with_pip_log(machine, UNREAD.format("patroni", "connection error: [Errno 111] Connection refused"))
 
-    machine.run(*repeated(first_installation(machine), 3, 1, err=PIPX_OFFLINE))
+    machine.run(*repeated(first_installation(machine), 3, 1, err=PIPX_OFFLINE, effect=log))
 
     assert machine.clock.slept == [20]
+    assert not os.path.lexists(f"{machine.generation(1)}/pip.log")
+
+
+@pytest.mark.parametrize("status", ["401 Client Error: Unauthorized", "403 Client Error: Forbidden"])
+def test_index_that_refuses_fails_at_once(machine, status):
+    machine.tool("pipx")
+    log = with_pip_log(machine, UNREAD.format("patroni", status))
+
+    result = machine.run(*failing(first_installation(machine), 3, err=PIPX_OFFLINE, effect=log), fails=True)
+
+    assert machine.clock.slept == []
+    assert result["msg"] == (
+        f"pipx ended with code 1: https://index.example.org/simple/patroni/: {status}; the package index gave nothing "
+        "for patroni[etcd]: see that it can be reached, that it holds this, and that index_url, find_links and their "
+        "credentials are right"
+    )
+
+
+def test_wheelhouse_without_a_build_requirement_names_it(machine):
+    machine.tool("pipx")
+    lacks = "ERROR: Could not find a version that satisfies the requirement setuptools>=40.8.0 (from versions: none)"
+    log = with_pip_log(machine, lacks, "ERROR: Failed to build 'python-etcd' when installing build dependencies")
+    variables = {
+        **pipx_variables(machine),
+        "PIP_FIND_LINKS": "file:///srv/wheels",
+        "PIP_NO_INDEX": "1",
+    }
+    calls = failing(first_installation(machine), 3, err="Error installing patroni.\n", effect=log, variables=variables)
+
+    result = machine.run(*calls, fails=True, no_index=True, find_links=["/srv/wheels"])
+
+    assert machine.clock.slept == []
+    assert result["msg"] == (
+        "pipx ended with code 1: pip found no file for setuptools>=40.8.0; find_links hold no file for "
+        "setuptools>=40.8.0 that fits this Python; add it to them, see docs/offline.md"
+    )
 
 
 def test_what_pip_said_is_told_though_pipx_keeps_it_to_its_log(machine):
     machine.tool("pipx")
-    log = Path(machine.generation(1), "logs", "cmd_pip_errors.log")
-    calls = first_installation(machine)
+    log = with_pip_log(machine, "Error: pg_config executable not found.", "ERROR: Failed building wheel for psycopg2")
+
+    result = machine.run(*failing(first_installation(machine), 3, err="Error installing.\n", effect=log), fails=True)
+
+    assert result["msg"] == "pipx ended with code 1: Error: pg_config executable not found."
+    assert result["stderr"].endswith("ERROR: Failed building wheel for psycopg2\n")
+
+
+def test_pip_of_root_is_heard_as_well(make_machine):
+    machine = make_machine("redhat")
+    calls = redhat_from_nothing(machine)
 
     def write_log():
-        log.parent.mkdir(parents=True)
-        log.write_text("PIP STDERR\n----------\nERROR: Failed building wheel for python-etcd\n", "utf-8")
+        Path(machine.temporary, "pip.log").write_text(
+            UNREAD.format("pipx", "401 Client Error: Unauthorized") + "\n", "utf-8"
+        )
 
-    failed = calls[3]._replace(
-        rc=1, err=f"Full pip output in file:\n    {log}\n\nError installing patroni.\n", effect=write_log
+    none = "ERROR: Could not find a version that satisfies the requirement pipx (from versions: none)\n"
+    result = machine.run(*failing(calls, 3, err=none, effect=write_log), fails=True)
+
+    assert result["msg"] == (
+        "pip3 ended with code 1: https://index.example.org/simple/pipx/: 401 Client Error: Unauthorized"
     )
-    result = machine.run(*calls[:3], failed, fails=True)
-
-    assert result["msg"] == "pipx ended with code 1: ERROR: Failed building wheel for python-etcd"
-    assert result["stderr"].endswith("ERROR: Failed building wheel for python-etcd\n")
-
-
-def test_log_that_pipx_did_not_write_is_not_told(machine):
-    machine.tool("pipx")
-    secret = Path(machine.base, "etc", "shadow")
-    secret.write_text("root:x\n", "utf-8")
-    calls = first_installation(machine)
-    failed = calls[3]._replace(rc=1, err=f"Full pip output in file:\n    {secret}\n", effect=None)
-
-    assert "root:x" not in str(machine.run(*calls[:3], failed, fails=True))
 
 
 def test_certificate_that_is_not_trusted_fails_at_once(machine):
@@ -1100,11 +1186,12 @@ def test_package_lists_that_do_not_know_pipx_are_refreshed(machine):
 
 def test_apt_update_that_fails(make_machine):
     machine = make_machine()
-    update = Call(APT_UPDATE, variables=APT, rc=100, err="E: The repository has no Release file.\n")
+    malformed = "E: Malformed entry 1 in list file /etc/apt/sources.list.d/x.list (Component)\n"
+    update = Call(APT_UPDATE, variables=APT, rc=100, err=f"{malformed}E: The list of sources could not be read.\n")
 
-    result = machine.run(show(), show(), update, fails=True)
+    result = machine.run(show(), show(), update, Call(APT_CACHE, rc=100), fails=True)
 
-    assert result["msg"] == "apt-get ended with code 100: E: The repository has no Release file."
+    assert result["msg"] == f"apt-get ended with code 100: {malformed.strip()}"
     assert result["failed_step"] == {"action": "refresh_package_lists", "target": "apt"}
 
 
@@ -1121,22 +1208,116 @@ def test_apt_update_that_reached_nothing_is_retried(make_machine):
     assert machine.clock.slept == [20]
 
 
-def test_apt_update_that_missed_only_what_others_offer_is_good_enough(make_machine):
+@pytest.mark.parametrize(
+    "answer", [pytest.param({"err": UPDATE_UNREACHABLE}, id="unreachable"), pytest.param({"rc": 100}, id="gone")]
+)
+def test_apt_update_that_missed_only_what_others_offer_is_good_enough(make_machine, answer):
     machine = make_machine()
     calls = debian_from_nothing(machine)
     calls[1:2] = []
-    calls[2:2] = [Call(APT_UPDATE, variables=APT, err=UPDATE_UNREACHABLE), Call(APT_CACHE)]
+    calls[2:2] = [Call(APT_UPDATE, variables=APT, out=DEAD_SOURCE, **answer), Call(APT_CACHE)]
 
     machine.run(*calls)
 
     assert machine.clock.slept == []
 
 
+def test_apt_update_that_missed_what_offers_pipx_names_the_source(make_machine):
+    machine = make_machine()
+    update = Call(APT_UPDATE, variables=APT, rc=100, out=DEAD_SOURCE)
+
+    result = machine.run(show(), show(), update, Call(APT_CACHE, rc=100), fails=True)
+
+    assert result["msg"] == (
+        "no package source that could be read offers pipx, and these could not be read: "
+        "http://apt.example.com/third gone Release: 404  Not Found [IP: 192.0.2.80 80]; repair or remove them, or "
+        "install pipx yourself and name it in pipx_executable"
+    )
+    assert machine.clock.slept == []
+
+
+def test_apt_update_that_is_locked_is_waited_for(make_machine):
+    # The lists that are there may know pipx: they are still the old ones.
+    machine = make_machine()
+    calls = debian_from_nothing(machine)
+    locked = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\n"
+    update = Call(APT_UPDATE, variables=APT)
+    calls[1:2] = []
+    calls[2:2] = [update._replace(rc=100, err=locked), update]
+
+    machine.run(*calls)
+
+    assert machine.clock.slept == [2]
+
+
+def test_fresh_lists_are_used_though_a_source_is_dead(machine):
+    calls = repeated(debian_from_nothing(machine), 3, 1, rc=100, err=STALE)
+    calls.insert(4, Call(APT_UPDATE, variables=APT, rc=100, out=DEAD_SOURCE))
+
+    result = machine.run(*calls)
+
+    assert machine.clock.slept == []
+    assert steps(result) == [("install_packages", "pipx"), *first_steps(machine)]
+
+
+def test_lists_that_stay_stale_are_refreshed_once(machine):
+    calls = repeated(debian_from_nothing(machine), 3, 2, rc=100, err=STALE)[:5]
+    calls.insert(4, Call(APT_UPDATE, variables=APT))
+
+    result = machine.run(*calls, fails=True)
+
+    assert result["msg"].startswith("apt-get ended with code 100: E: Failed to fetch http://deb.example.org/")
+
+
+def test_apt_is_helped_with_one_thing_after_the_other(machine):
+    calls = repeated(debian_from_nothing(machine), 3, 2, rc=100, err=STALE)
+    calls[3] = calls[3]._replace(err=DPKG_INTERRUPTED)
+    calls.insert(4, Call(DPKG_CONFIGURE, variables=APT))
+    calls.insert(6, Call(APT_UPDATE, variables=APT))
+
+    assert machine.run(*calls)["changed"] is True
+
+
+def test_dpkg_that_cannot_be_helped(machine):
+    calls = repeated(debian_from_nothing(machine), 3, 1, rc=100, err=DPKG_INTERRUPTED)[:4]
+    broken = "dpkg: error processing package a (--configure):\n installed a package post-installation script failed\n"
+    calls.append(Call(DPKG_CONFIGURE, variables=APT, rc=1, err=broken))
+
+    result = machine.run(*calls, fails=True)
+
+    assert result["msg"] == f"dpkg ended with code 1: {' '.join(broken.split())}"
+
+
+def test_dead_repository_is_named_when_the_others_do_not_offer_the_package(make_machine):
+    machine = make_machine("redhat")
+    calls = failing(redhat_from_nothing(machine), 2, out=DEAD_REPOSITORY, err=DNF_UNKNOWN)
+
+    result = machine.run(*calls, fails=True)
+
+    assert result["msg"] == (
+        "no package source that could be read offers python3-pip, and these could not be read: repository 'third': "
+        "Status code: 404 for http://rpm.example.com/el9/repodata/repomd.xml; repair or remove them, or install pipx "
+        "yourself and name it in pipx_executable"
+    )
+    assert machine.clock.slept == []
+
+
+def test_repositories_that_do_not_offer_the_package(make_machine):
+    machine = make_machine("redhat")
+
+    result = machine.run(*failing(redhat_from_nothing(machine), 2, err=DNF_UNKNOWN), fails=True)
+
+    assert result["msg"] == (
+        "Rocky Linux 9.6 (Blue Onyx) offers no package python3-pip in its enabled repositories; enable the one that "
+        "holds it (RHEL has none before it is registered), or install pipx yourself and name it in pipx_executable"
+    )
+
+
 @pytest.mark.parametrize(
     ("err", "remedy"),
     [
         pytest.param(STALE, APT_UPDATE, id="the lists are stale"),
-        pytest.param(DPKG_INTERRUPTED, ["dpkg", "--configure", "-a"], id="dpkg was interrupted"),
+        pytest.param(DPKG_INTERRUPTED, DPKG_CONFIGURE, id="dpkg was interrupted"),
     ],
 )
 def test_apt_is_helped_at_once(machine, err, remedy):
