@@ -71,7 +71,7 @@ class Desired:
     Attributes:
         legacy_environment: where pipx before 1.3 puts the environment when left to itself.
         config_chosen: the operator chose config_path; otherwise a configuration that the unit names comes before it.
-        typed: what the operator called a directory that has another name in the plan, by the latter.
+        typed: what the operator calls each directory, by its name in the plan.
     """
 
     state: str

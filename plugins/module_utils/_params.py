@@ -109,7 +109,7 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         unit_uid=os.geteuid(),
         unit_gid=os.getegid(),
         legacy_environment=f"{names.one(f'{home}/.local/pipx')}/venvs/patroni",
-        typed={name: path for name, path in shown.items() if name != path},
+        typed=shown,
         version=params["version"],
         python=params["python"],
         pipx_executable=_path(params, "pipx_executable", None) if params["pipx_executable"] else None,

@@ -103,6 +103,8 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
             pointer = _read_pointer(desired, names)
             generations = _read_generations(desired)
     chosen = _choose(desired, environments)
+    with host.identity(account):
+        retired = _retired(desired, environments, chosen, generations)
     return Observed(
         root=host.root,
         environment=chosen,
@@ -114,7 +116,7 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
         unit=look(desired.unit_path, content=True),
         pointer=pointer,
         next_generation=_next_generation(desired, generations),
-        retired=_retired(desired, environments, chosen, generations),
+        retired=retired,
     )
 
 

@@ -71,7 +71,9 @@ def test_bind_mount(host: Host) -> None:
         assert actions(under_both) == []
         assert host.works()
         assert actions(host.install(version=OLD)) == ["write_unit", "reload_systemd"]
-        running = host.start(f"{host.venv}/bin/python", "-c", "import time; print(flush=True); time.sleep(600)")
+        # As a script of the environment does, under the second name.
+        interpreter = f"{host.run('readlink', host.venv).stdout.strip()}/bin/python".replace(host.home, "/mnt/pg", 1)
+        running = host.start(interpreter, "-c", "import time; print(flush=True); time.sleep(600)")
         assert running.stdout is not None
         running.stdout.readline()
         kept = host.install(version=NEW, **other)

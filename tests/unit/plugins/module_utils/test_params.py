@@ -125,6 +125,17 @@ def test_defaults(home):
         unit_uid=0,
         unit_gid=0,
         legacy_environment=f"{home}/.local/pipx/venvs/patroni",
+        typed={
+            path: path
+            for path in (
+                home,
+                f"{home}/.local/bin",
+                f"{home}/.local/share/pipx",
+                "/etc/patroni",
+                "/etc/systemd/system",
+                "/etc/systemd/system/patroni.service",
+            )
+        },
         config_chosen=False,
     )
     assert host.warnings == []
@@ -169,6 +180,17 @@ def test_every_option_is_heeded(home):
         unit_uid=0,
         unit_gid=0,
         legacy_environment=f"{home}/.local/pipx/venvs/patroni",
+        typed={
+            path: path
+            for path in (
+                home,
+                "/opt/patroni/bin",
+                "/opt/pipx",
+                "/srv/patroni",
+                "/etc/systemd/system",
+                "/etc/systemd/system/patroni-main.service",
+            )
+        },
         version="4.1.5",
         python="python3.12",
         pipx_executable="/opt/tools/pipx",
