@@ -116,7 +116,7 @@ class Desired:
         if not leading:
             return path
         longest = max(leading, key=len)
-        return self.typed[longest] + path[len(longest) :]
+        return path.replace(longest, self.typed[longest], 1)
 
     def owns(self, path: str) -> bool:
         """Whether a path leads into an environment of this installation."""

@@ -49,8 +49,8 @@ _STATUS = (
     r"|too many|internal|service|gateway))|(?:status code|http error|tunnel connection failed):? {codes}\b)"
 )
 _REFUSED = re.compile(
-    _STATUS.format(codes="4(?!08|25|29)[0-9][0-9]")
-    + r"|credentials not correct|does not have a release file|no longer has a release file|file not found",
+    rf"{_STATUS.format(codes='4(?!08|25|29)[0-9][0-9]')}"
+    r"|credentials not correct|does not have a release file|no longer has a release file|file not found",
     re.IGNORECASE,
 )
 _PASSING = re.compile(
