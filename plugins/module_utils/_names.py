@@ -88,7 +88,10 @@ class Names:
 
     def same(self, left: str, right: str) -> bool:
         """Whether two paths lead to one place."""
-        return self.walk(left)[0] == self.walk(right)[0] or self._identity(left) == self._identity(right) is not None
+        if self.walk(left)[0] == self.walk(right)[0]:
+            return True
+        identity = self._identity(left)
+        return identity is not None and identity == self._identity(right)
 
     def is_directory(self, path: str) -> bool:
         found = self._stat(path)
