@@ -306,24 +306,26 @@ class Applier:
                 f"no pipx that {self._desired.account.name} can run is there after the installation of one; "
                 "name one in pipx_executable"
             )
-        pipx = self.pipx
-        argv = _commands.pipx_install(pipx.path, step.requirement, step.python)
-        desired = self._desired
+        argv = _commands.pipx_install(self.pipx.path, step.requirement, step.python)
         try:
-            with self._netrc(step.generation, as_account=True) as netrc:
-                environment = _commands.pipx_environment(
-                    step.generation, desired.shared_libraries, desired.sources, netrc
-                )
-                self._make_shared_libraries(pipx, environment)
+            with self._pipx_environment(step) as environment:
+                self._make_shared_libraries(self.pipx, environment)
                 self._run_patiently(
                     argv,
                     environment,
-                    desired.account,
+                    self._desired.account,
                     inherit=BUILD,
                     examine=lambda completed: self._examine_pipx(step, completed),
                 )
         except CommandError as error:
             raise self._explain_pipx(step, error) from error
+
+    @contextlib.contextmanager
+    def _pipx_environment(self, step: model.BuildEnvironment) -> t.Iterator[dict[str, str]]:
+        """The variables with which pipx works in the generation, for as long as it needs the credentials."""
+        desired = self._desired
+        with self._netrc(step.generation, as_account=True) as netrc:
+            yield _commands.pipx_environment(step.generation, desired.shared_libraries, desired.sources, netrc)
 
     def _explain_pipx(self, step: model.BuildEnvironment, error: CommandError) -> CommandError:
         """Tell what an index or a wheelhouse lacks from an index that gave no answer."""
@@ -378,13 +380,10 @@ class Applier:
         """
         if not step.injected or self.pipx is None:
             return
-        desired, account = self._desired, self._desired.account
+        account = self._desired.account
         argv = _commands.pipx_inject(self.pipx.path, step.injected)
         try:
-            with self._netrc(step.generation, as_account=True) as netrc:
-                environment = _commands.pipx_environment(
-                    step.generation, desired.shared_libraries, desired.sources, netrc
-                )
+            with self._pipx_environment(step) as environment:
                 self._run_patiently(
                     argv,
                     environment,

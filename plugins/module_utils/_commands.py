@@ -178,8 +178,8 @@ def pipx_environment(
     }
 
 
-def pip_log(folder: str) -> str:
-    return f"{folder}/pip.log"
+def pip_log(directory: str) -> str:
+    return f"{directory}/pip.log"
 
 
 def checks(environment: str, extras: t.Sequence[str]) -> list[list[str]]:

@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Account
 
+_Seen = t.TypeVar("_Seen")
+
 # As many links as the kernel follows in one path (path_resolution(7)).
 _MOST_LINKS = 40
 
@@ -31,7 +33,8 @@ def moved(path: str, origin: str, place: str) -> str:
 class Names:
     """The names of directories that were asked for, as root sees them or, where root may not look, the account.
 
-    Root cannot enter a home on NFS that is exported with root_squash.
+    Root cannot enter a home on NFS that is exported with root_squash. Each path is looked at once: the same few lead to
+    all that is asked for.
     """
 
     def __init__(self, host: Host, account: Account, *first: str) -> None:
@@ -39,6 +42,8 @@ class Names:
         self._host = host
         self._account = account
         self._chosen: dict[tuple[int, int] | None, str] = {}
+        self._targets: dict[str, str | None] = {}
+        self._found: dict[str, os.stat_result | None] = {}
         for path in first:
             self.one(path)
 
@@ -110,14 +115,18 @@ class Names:
                 yield other
 
     def _target(self, path: str) -> str | None:
-        try:
-            return self._host.either(self._account, lambda: os.readlink(path))
-        except OSError:
-            return None
+        if path not in self._targets:
+            self._targets[path] = self._look(lambda: os.readlink(path))
+        return self._targets[path]
 
     def _stat(self, path: str) -> os.stat_result | None:
+        if path not in self._found:
+            self._found[path] = self._look(lambda: os.stat(path))
+        return self._found[path]
+
+    def _look(self, look: t.Callable[[], _Seen]) -> _Seen | None:
         try:
-            return self._host.either(self._account, lambda: os.stat(path))
+            return self._host.either(self._account, look)
         except OSError:
             return None
 

@@ -87,7 +87,7 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         "config_dir": _path(params, "config_dir", None),
         "unit_path": _unit_path(params),
     }
-    # The last of these two is never followed if it is a link.
+    # A configuration directory or a unit that is itself a link is refused later, so it is not followed here.
     planned = {
         option: _entry(names, path) if option in ("config_dir", "unit_path") else names.one(path)
         for option, path in typed.items()

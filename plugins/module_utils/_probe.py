@@ -91,20 +91,20 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
 
 def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
     account = desired.account
-    if account.assumed:
-        environments: tuple[Environment, ...] = ()
-        executables: dict[str, PathState] = {}
-        pointer = PathState()
-        generations: tuple[str, ...] = ()
-    else:
+    environments: tuple[Environment, ...] = ()
+    executables: dict[str, PathState] = {}
+    pointer = PathState()
+    generations: tuple[str, ...] = ()
+    retired: tuple[str, ...] = ()
+    chosen = None
+    if not account.assumed:
         with host.identity(account):
             executables = _read_executables(desired.bin_dir, names)
             environments = _read_environments(desired, executables, names)
             pointer = _read_pointer(desired, names)
             generations = _read_generations(desired)
-    chosen = _choose(desired, environments)
-    with host.identity(account):
-        retired = _retired(desired, environments, chosen, generations)
+            chosen = _choose(desired, environments)
+            retired = _retired(desired, environments, chosen, generations)
     return Observed(
         root=host.root,
         environment=chosen,
