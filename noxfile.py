@@ -127,7 +127,7 @@ def galaxy(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Unit tests, in the development environment: pytest."""
     make(session, "collection-path")
-    run(session, "pytest", "tests/unit", *session.posargs)
+    run(session, "pytest", "--numprocesses=auto", "tests/unit", *session.posargs)
 
 
 @nox.session(venv_backend="none", tags=["core"])

@@ -42,6 +42,7 @@ class Names:
         self._host = host
         self._account = account
         self._chosen: dict[tuple[int, int] | None, str] = {}
+        self._walked: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._targets: dict[str, str | None] = {}
         self._found: dict[str, os.stat_result | None] = {}
         for path in first:
@@ -53,6 +54,11 @@ class Names:
         Returns:
             The path without links, and every directory that the kernel passes through, those that hold a link included.
         """
+        if path not in self._walked:
+            self._walked[path] = self._walk(path)
+        return self._walked[path]
+
+    def _walk(self, path: str) -> tuple[str, tuple[str, ...]]:
         current, passed, links = "/", ["/"], 0
         pending = path.split("/")[::-1]
         while pending:

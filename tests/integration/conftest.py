@@ -111,7 +111,9 @@ def hosts(images: None, molecule: Molecule, collections: Path) -> t.Iterator[dic
     """
     try:
         for verb in ("create", "prepare"):
-            assert molecule(verb).returncode == 0
+            done = molecule(verb)
+            # In the message too, because a short summary shows no more than that.
+            assert done.returncode == 0, f"molecule {verb} failed: {done.stdout[-3000:]}"
         booted = {name: Host(name) for name in IMAGES}
         for host in booted.values():
             host.lay_out(collections)

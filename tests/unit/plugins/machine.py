@@ -157,7 +157,7 @@ class Kernel:
         found = self._real["stat"](path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
         if isinstance(path, int) or dir_fd is not None:
             return found
-        return self._owned(found, os.path.realpath(path) if follow_symlinks else path)
+        return self._owned(found, self._resolved(path) if follow_symlinks else path)
 
     def fstat(self, descriptor: int) -> os.stat_result:
         found = self._real["fstat"](descriptor)
@@ -175,7 +175,7 @@ class Kernel:
         except OSError:
             return False
         if mode & os.W_OK:
-            return self._may_write(self.uid, os.path.realpath(path))
+            return self._may_write(self.uid, self._resolved(path))
         return bool(bits & 0o111)
 
     def mkdir(self, path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
@@ -208,6 +208,14 @@ class Kernel:
         except OSError:
             return False
         return True
+
+    def _resolved(self, path: t.Any) -> str:
+        """A path without links, from the kernel: ``os.path.realpath`` would ask this model about every part of it."""
+        descriptor = self._real["open"](path, os.O_PATH)
+        try:
+            return os.readlink(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
 
     def _inside(self, path: t.Any) -> bool:
         return f"{os.fsdecode(path)}/".startswith(f"{self._base}/")
@@ -242,7 +250,7 @@ class Kernel:
         if not self.watches or not self._inside(path):
             return
         folder = os.path.dirname(os.fsdecode(path))
-        if not self._may_write(self.uid, os.path.realpath(folder)):
+        if not self._may_write(self.uid, self._resolved(folder)):
             raise PermissionError(errno.EACCES, "Permission denied", path)
         way = [folder]
         while way[-1] != self._base:

@@ -105,9 +105,10 @@ def pythons():
 PYTHONS = pythons()
 READ = """
 import json, netrc, sys
-hosts = netrc.netrc(sys.argv[1]).hosts
-# As pip does it: who has no login has an account.
-print(json.dumps({host: [found[0] or found[1] or "", found[2] or ""] for host, found in hosts.items()}))
+for path in sys.argv[1:]:
+    hosts = netrc.netrc(path).hosts
+    # As pip does it: who has no login has an account.
+    print(json.dumps({host: [found[0] or found[1] or "", found[2] or ""] for host, found in hosts.items()}))
 """
 BEYOND_OLD = [("u", "a b"), ("u", "p\u00e4\u20ac"), ("TOKEN", ""), (" u ", " p "), ("m\u00fcller", "\\")]
 LOGINS = [
@@ -128,31 +129,35 @@ LOGINS = [
 ]
 
 
-@pytest.mark.parametrize("version", sorted(PYTHONS))
-@pytest.mark.parametrize(("name", "password"), LOGINS + BEYOND_OLD)
-def test_netrc_is_read_as_it_is_meant(tmp_path, version, name, password):
-    """By every Python there is here, and the entries around it too."""
+def around(name, password):
+    """Sources that need a login, with others before and behind it."""
     index = f"https://{quote(name, safe='')}:{quote(password, safe='')}@Index.example.org:8443/simple"
-    around = ("https://x%5C:y@before.example.org/", index, "https://m:n%5C@after.example.org/")
-    sources = Sources(index_url=around[0], find_links=around[1:])
-    assert _sources.need_newer_netrc(sources) is ((name, password) in BEYOND_OLD)
-    if _sources.need_newer_netrc(sources) and version < _sources.NETRC_PYTHON:
-        pytest.skip("refused before")
-    (tmp_path / "netrc").write_text(_sources.netrc_text(sources), encoding="utf-8")
-
-    done = subprocess.run(
-        [PYTHONS[version], "-c", READ, str(tmp_path / "netrc")],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    return Sources(
+        index_url="https://x%5C:y@before.example.org/", find_links=(index, "https://m:n%5C@after.example.org/")
     )
 
-    assert json.loads(done.stdout) == {
-        "before.example.org": ["x\\", "y"],
-        "index.example.org": [name, password],
-        "after.example.org": ["m", "n\\"],
-    }
+
+@pytest.mark.parametrize("version", sorted(PYTHONS))
+def test_netrc_is_read_as_it_is_meant(tmp_path, version):
+    """By every Python there is here, and the entries around it too."""
+    logins = LOGINS + BEYOND_OLD if version >= _sources.NETRC_PYTHON else LOGINS
+    files = [tmp_path / str(number) for number in range(len(logins))]
+    for path, login in zip(files, logins):
+        path.write_text(_sources.netrc_text(around(*login)), encoding="utf-8")
+
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        [PYTHONS[version], "-c", READ, *map(str, files)], check=True, capture_output=True, text=True, env=environment
+    )
+
+    others = {"before.example.org": ["x\\", "y"], "after.example.org": ["m", "n\\"]}
+    read = [json.loads(line) for line in done.stdout.splitlines()]
+    assert read == [{**others, "index.example.org": [name, password]} for name, password in logins]
+
+
+@pytest.mark.parametrize("login", LOGINS + BEYOND_OLD)
+def test_logins_that_only_a_newer_python_reads(login):
+    assert _sources.need_newer_netrc(around(*login)) is (login in BEYOND_OLD)
 
 
 @pytest.mark.parametrize(
