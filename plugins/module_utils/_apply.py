@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import glob
 import os
 import time
 import typing as t
@@ -16,23 +15,23 @@ from dataclasses import replace
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files, _output, _sources
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL, meets, normalized_name
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
     read_environment,
     read_executables,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
+from ansible_collections.pgedge.platform.plugins.module_utils._index import find_pip_wheel
 from ansible_collections.pgedge.platform.plugins.module_utils._inherited import BUILD, NETWORK, NOTHING, PIP, Inherited
 from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
 from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx, requested_python
+from ansible_collections.pgedge.platform.plugins.module_utils._versions import meets, normalized_name
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
 
 _LOCK_POLL_SECONDS = 2.0
 _APT_FAILED = 100
-# Where Debian's and Red Hat's Python have what ensurepip installs.
-_PIP_WHEELS = "/usr/share/python-wheels/pip-*.whl"
 # A command such as patronictl list is over by then; one that watches the cluster is not waited for.
 _IN_USE_SECONDS = 10
 
@@ -354,12 +353,12 @@ class Applier:
         pipx goes its own way.
         """
         account, path = self._desired.account, self._desired.shared_libraries
-        wheels = glob.glob(_PIP_WHEELS)
+        wheel = find_pip_wheel()
         with self._host.identity(account):
             python = _commands.parse_interpreter(_files.read_text(pipx.path) or "")
-            if not wheels or python is None or os.path.lexists(path):
+            if wheel is None or python is None or os.path.lexists(path):
                 return
-        for argv in _commands.make_shared_libraries(python, path, max(wheels), pipx.version or ""):
+        for argv in _commands.make_shared_libraries(python, path, wheel, pipx.version or ""):
             if self._host.run(argv, inherit=BUILD, account=account, environment=environment).rc != 0:
                 with self._host.identity(account):
                     _files.remove_tree(path)

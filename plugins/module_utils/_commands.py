@@ -110,8 +110,39 @@ def pip_install(pip: str, requirement: str, *, again: bool = False) -> list[str]
     return [pip, "install", *(["--ignore-installed"] if again else []), requirement]
 
 
-def pip_index_versions(environment: str, *, pre: bool = False) -> list[str]:
-    return [f"{environment}/bin/python", "-m", "pip", "index", "versions", *(["--pre"] if pre else []), "patroni"]
+def requirement(version: str | None, extras: tuple[str, ...]) -> str:
+    """Write what pipx installs as one PEP 508 requirement."""
+    listed = f"[{','.join(extras)}]" if extras else ""
+    pinned = f"=={version}" if version else ""
+    return f"patroni{listed}{pinned}"
+
+
+def pip_ask(pip: t.Sequence[str], requirement: str, *, alone: bool) -> list[str]:
+    """Ask what an installation would choose.
+
+    Args:
+        alone: leave out what it depends on, which takes longer.
+    """
+    return [*pip, "install", "--dry-run", "--ignore-installed", *(["--no-deps"] if alone else []), requirement]
+
+
+def pip_download(pip: t.Sequence[str], requirement: str, folder: str) -> list[str]:
+    """Ask a pip before 22.2, about a package alone."""
+    return [*pip, "download", "--no-deps", "--dest", folder, requirement]
+
+
+def pip_of(python: str, place: str | None = None) -> list[str]:
+    """Run a pip with a Python that may not have it, without a trace in either.
+
+    Args:
+        place: of the package, in a folder or in a wheel; by default the Python's own.
+    """
+    return [python, "-I", "-B", *([place] if place else ["-m", "pip"])]
+
+
+def make_environment(python: str, path: str) -> list[str]:
+    """Make an environment that has the pip which came with a Python."""
+    return [python, "-I", "-m", "venv", path]
 
 
 def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:

@@ -6,8 +6,15 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
+
+from ansible_collections.pgedge.platform.plugins.module_utils._constraints import applicable
+from ansible_collections.pgedge.platform.plugins.module_utils._versions import (
+    allows,
+    exact_version,
+    meets,
+    same_version,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired, Environment, Observed
@@ -17,28 +24,6 @@ if t.TYPE_CHECKING:
 ESSENTIAL = ("patroni", "patronictl")
 
 
-def normalized_name(name: str) -> str:
-    """Write a name of a distribution or an extra in the one form that PEP 503 and PEP 685 compare."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def same_version(left: str, right: str) -> bool:
-    """Whether two PEP 440 versions are equal: 4.1 and 4.1.0 are."""
-    return _normalized(left) == _normalized(right)
-
-
-def _normalized(version: str) -> tuple[str, str]:
-    matched = re.match(r"v?(?:0!)?([\d.]*\d)(.*)", version.lower())
-    if matched is None:
-        return version, ""
-    return re.sub(r"(\.0+)+$", "", matched.group(1)), re.sub(r"[-_.]", "", matched.group(2))
-
-
-def meets(version: str, wanted: str) -> bool:
-    """Whether pip takes a version for the wanted one, which it does where only a local part comes on top (PEP 440)."""
-    return same_version(version if "+" in wanted else version.partition("+")[0], wanted)
-
-
 def can_notify(version: str | None, distributions: t.Container[str]) -> bool:
     """Whether a Patroni tells systemd that it is up: from 4.1 on, with systemd-python beside it.
 
@@ -46,8 +31,8 @@ def can_notify(version: str | None, distributions: t.Container[str]) -> bool:
         version: its version; None for the newest one.
         distributions: the normalized names of the distributions beside it.
     """
-    leading = re.match(r"v?(?:0!)?(\d+)(?:\.(\d+))?", version or "")
-    recent = leading is None or (int(leading.group(1)), int(leading.group(2) or 0)) >= (4, 1)
+    # Candidates for that release do it as well.
+    recent = version is None or allows(">=4.1.dev0", version) is not False
     return recent and "systemd-python" in distributions
 
 
@@ -73,10 +58,11 @@ def environment_drift(
         return f"it lacks the extras {', '.join(environment.missing)}"
     if python and python != environment.python:
         return f"its interpreter is {environment.python}"
-    for name, pinned in desired.sources.pins.items():
-        found = environment.versions.get(name)
-        if found and not meets(found, pinned):
-            return f"its {name} is {found} and the constraints ask for {pinned}"
+    for limit in applicable(desired.sources, environment.python_version):
+        found = environment.versions.get(limit.name)
+        if found and allows(limit.specifier, found) is False:
+            wanted = exact_version(limit.specifier) or limit.specifier
+            return f"its {limit.name} is {found} and the constraints ask for {wanted}"
     return None
 
 

@@ -11,9 +11,10 @@ import os
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL, normalized_name
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
 from ansible_collections.pgedge.platform.plugins.module_utils._files import identity_of, is_executable, read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import ASKED_PYTHON, Environment
+from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
 
 # The account can write anything into its files; what is believed of them has to look like what it should be.
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]*")
@@ -47,8 +48,10 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
     offers: tuple[str, ...] = ()
     requested: dict[str, str | None] = {}
     problem = None
+    python_version = None
     try:
         packages = _site_packages(path, python)
+        python_version = packages.split("/")[-2][len("python") :]
         info = _distribution(packages, "patroni")
         version = info.rpartition("/patroni-")[2][: -len(".dist-info")]
         executables = _executables(info)
@@ -69,6 +72,7 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
         versions=versions,
         python=python,
         asked_python=_asked_python(path, recorded),
+        python_version=python_version,
         problem=problem,
         executables=executables,
         injected=injected,
@@ -94,12 +98,31 @@ def shared_libraries_problem(path: str) -> str | None:
     if not os.path.lexists(path):
         return None
     try:
-        packages = _site_packages(path, _interpreter(path))
-        _distribution(packages, "pip")
-        _check_files(packages)
+        _shared_pip(path)
     except _Broken as broken:
         return str(broken)
     return None
+
+
+def find_shared_pip(path: str) -> str | None:
+    """Find the pip in the environment that pipx shares among its own; None where it is not whole."""
+    try:
+        return _shared_pip(path)
+    except _Broken:
+        return None
+
+
+def _shared_pip(path: str) -> str:
+    packages = _site_packages(path, _interpreter(path))
+    _distribution(packages, "pip")
+    _check_files(packages)
+    return f"{packages}/pip"
+
+
+def named_version(python: str | None) -> str | None:
+    """Tell a Python's version, such as 3.11, from the name of its executable; None where that does not say."""
+    matched = re.search(r"/python(3\.\d+)$", python or "")
+    return matched.group(1) if matched else None
 
 
 def _read_record(path: str) -> dict[str, t.Any]:
@@ -182,8 +205,8 @@ def _site_packages(path: str, python: str | None) -> str:
     except OSError:
         found = []
     # After an upgrade of the system /usr/bin/python3 may be another Python, which does not look in the old folder.
-    named = re.search(r"python(3\.\d+)$", python)
-    expected = f"python{named.group(1)}" if named else (found or ["python3"])[0]
+    named = named_version(python)
+    expected = f"python{named}" if named else (found or ["python3"])[0]
     if expected not in found:
         raise _Broken(f"its packages are not those of its interpreter {python}")
     return f"{path}/lib/{expected}/site-packages"

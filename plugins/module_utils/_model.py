@@ -41,19 +41,38 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What a line of a constraints file allows of a distribution.
+
+    Attributes:
+        name: of the distribution, normalized.
+        specifier: as PEP 440 has it, such as ==4.0.7 or <4.1,>=4.0.
+        marker: where the line counts (PEP 508); empty where it does everywhere.
+        file: the file that the line stands in.
+    """
+
+    name: str
+    specifier: str
+    marker: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True)
 class Sources:
     """Where packages come from; URLs may hold credentials, so that they go into the environment of commands only.
 
     Attributes:
         constraints: the path of a constraints file on the host.
-        pins: the exact versions that this file asks for, by normalized name.
+        limits: what this file, and those that it names, allow.
+        machine: what the system calls its hardware, on which a line may depend.
     """
 
     index_url: str | None = None
     find_links: tuple[str, ...] = ()
     no_index: bool = False
     constraints: str | None = None
-    pins: t.Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    machine: str = ""
 
     @property
     def local(self) -> tuple[str, ...]:
@@ -226,6 +245,7 @@ class Environment:
         versions: the version of each distribution, by normalized name.
         python: the interpreter, links resolved; None when it is gone.
         asked_python: which file was asked for as the interpreter, as _probe.py writes it down; None if that is unknown.
+        python_version: of the Python that its packages are for, such as 3.11; None when that cannot be told.
         problem: why it does not run; None when it does.
         executables: the names of the executables that Patroni brings.
         injected: what was put beside Patroni on purpose, as requirements.
@@ -241,6 +261,7 @@ class Environment:
     versions: t.Mapping[str, str] = field(default_factory=dict)
     python: str | None = None
     asked_python: str | None = None
+    python_version: str | None = None
     problem: str | None = None
     executables: tuple[str, ...] = ()
     injected: tuple[str, ...] = ()
@@ -251,10 +272,15 @@ class Environment:
 
 @dataclass(frozen=True)
 class Pipx:
-    """A pipx that the account can run; its version is None while the account is still to be created."""
+    """A pipx that the account can run; its version is None while the account is still to be created.
+
+    Attributes:
+        python: the interpreter that it runs with, and makes environments with, links resolved.
+    """
 
     path: str
     version: str | None
+    python: str | None = None
 
 
 @dataclass(frozen=True)
@@ -327,6 +353,8 @@ class Observed:
         users: other units that start something of this installation; looked for only if it is to be removed.
         bin_dir_used: one of them does that by way of bin_dir.
         busy: the first directory of this installation that processes run in; looked for only then, too.
+        python_version: of the Python that the environment has, or will have if one is built; None where not known.
+        interpreter: a Python like that, where an environment has to be built; None where there is none yet.
     """
 
     root: bool
@@ -348,6 +376,8 @@ class Observed:
     users: tuple[str, ...] = ()
     bin_dir_used: bool = False
     busy: str | None = None
+    python_version: str | None = None
+    interpreter: str | None = None
 
 
 @dataclass(frozen=True)

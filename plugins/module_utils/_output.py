@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import normalized_name
+from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
 
 # As apt, dpkg, dnf and rpm word them.
 _LOCKED = re.compile(
@@ -97,6 +97,8 @@ _BROKEN = re.compile(
 _LOG_CHARACTERS = 8000
 # What pip draws in front of a line.
 _DRAWN = re.compile(r"^[\s\u00d7\u2502\u2570\u2500>]+")
+# Of demands that do not go together, how many are named: pip names every release.
+_CONFLICTS = 4
 # Of the sources that could not be read, how many are named.
 _SHOWN = 3
 
@@ -112,10 +114,24 @@ def parse_properties(text: str) -> dict[str, str]:
     return {name: value for name, _sign, value in (line.partition("=") for line in text.splitlines())}
 
 
-def parse_versions(text: str) -> tuple[str, ...]:
-    """Read what C(pip index versions patroni) lists, which is the newest first."""
-    matched = re.search(r"Available versions:(.*)", text)
-    return tuple(matched.group(1).replace(",", " ").split()) if matched else ()
+def parse_chosen(text: str) -> str | None:
+    """Read which Patroni pip would install, or has downloaded."""
+    installed = re.findall(r"^Would install (?:.* )?patroni-(\S+)", text, re.MULTILINE | re.IGNORECASE)
+    saved = re.findall(
+        r"^\s*Saved .*/patroni-([^-\s]+?)(?:-\S*\.whl|\.tar\.gz|\.zip)$", text, re.MULTILINE | re.IGNORECASE
+    )
+    return next(iter((*installed, *saved)), None)
+
+
+def is_pip_answer(completed_rc: int, text: str) -> bool:
+    """Whether it is pip that answered, and not a Python that has none, or one that this pip does not run with."""
+    return completed_rc == 0 or bool(re.search(r"^ERROR: ", text, re.MULTILINE))
+
+
+def parse_conflict(text: str) -> str | None:
+    """Read which demands pip found not to go together; of many the first ones."""
+    matched = re.findall(r"^The conflict is caused by:\n((?:[ \t]+\S.*\n)+)", text, re.MULTILINE)
+    return "; ".join(line.strip() for line in matched[-1].splitlines()[:_CONFLICTS]) if matched else None
 
 
 def parse_python_version(text: str) -> tuple[int, ...]:
@@ -242,6 +258,13 @@ def not_offered(requirement: str, offered: t.Sequence[str]) -> str:
 def is_unknown_package(output: str) -> bool:
     """Whether apt or dnf found no package of that name in the sources that it could read."""
     return bool(_UNKNOWN.search(output))
+
+
+def in_conflict(requirement: str, conflict: str) -> str:
+    """Say that what is wanted does not go with the constraints, or with what it depends on itself."""
+    return (
+        f"pip finds no versions that go together for {requirement}: {conflict}; change the version or the constraints"
+    )
 
 
 def is_locked(output: str) -> bool:

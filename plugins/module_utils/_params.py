@@ -14,12 +14,14 @@ import typing as t
 
 from ansible.module_utils import distro
 
+from ansible_collections.pgedge.platform.plugins.module_utils._constraints import decode, parse_limits
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._files import read_text
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     ROOT_PATH,
     Account,
     Desired,
+    Limit,
     Patience,
     Sources,
 )
@@ -27,7 +29,6 @@ from ansible_collections.pgedge.platform.plugins.module_utils._names import Name
 from ansible_collections.pgedge.platform.plugins.module_utils._sources import (
     check_credentials,
     find_credentials,
-    parse_pins,
 )
 
 if t.TYPE_CHECKING:
@@ -181,14 +182,34 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
     if params["no_index"] and not params["find_links"]:
         raise PatroniInstallError("no_index: without an index, find_links has to say where packages come from")
     path = _path(params, "constraints", None) if params["constraints"] else None
-    pins: dict[str, str] = {}
+    limits: tuple[Limit, ...] = ()
     if path and not account.assumed:
         with host.identity(account):
-            text = read_text(path)
+            limits = _limits(path, account)
+    links, machine = tuple(params["find_links"]), os.uname().machine
+    return Sources(params["index_url"], links, params["no_index"], path, limits, machine)
+
+
+def _limits(path: str, account: Account) -> tuple[Limit, ...]:
+    """Read what a constraints file allows, and the files that it names.
+
+    Raises:
+        PatroniInstallError: the account cannot read one of them.
+    """
+    limits: list[Limit] = []
+    left, read = [path], set()
+    while left:
+        file = left.pop(0)
+        if os.path.realpath(file) in read:
+            continue
+        read.add(os.path.realpath(file))
+        text = read_text(file)
         if text is None:
-            raise PatroniInstallError(f"constraints: {account.name} cannot read {path}; put the file there first")
-        pins = parse_pins(text)
-    return Sources(params["index_url"], tuple(params["find_links"]), params["no_index"], path, pins)
+            raise PatroniInstallError(f"constraints: {account.name} cannot read {file}; put the file there first")
+        found, nested = parse_limits(decode(text.encode("utf-8", "surrogateescape")), file)
+        limits += found
+        left += map(os.path.normpath, nested)
+    return tuple(limits)
 
 
 def patience(params: Params) -> Patience:

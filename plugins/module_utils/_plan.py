@@ -13,10 +13,11 @@ import re
 import typing as t
 from dataclasses import replace
 
+from ansible_collections.pgedge.platform.plugins.module_utils._commands import requirement
+from ansible_collections.pgedge.platform.plugins.module_utils._constraints import applicable, contradicted
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
     can_notify,
-    normalized_name,
     public_path,
     unexposed,
 )
@@ -41,6 +42,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     WriteUnit,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._versions import exact_version, normalized_name
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import (
@@ -63,6 +65,7 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     _refuse_unsafe_unit(desired, observed)
     if desired.state == "absent":
         return tuple(_removal(desired, observed))
+    _refuse_contradiction(desired, observed)
     _refuse_obstacles(desired, observed)
     environment = tuple(_environment_steps(desired, observed))
     build = next((step for step in environment if isinstance(step, BuildEnvironment)), None)
@@ -74,13 +77,6 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
             *_config_steps(desired, observed),
         ),
     )
-
-
-def requirement(version: str | None, extras: tuple[str, ...]) -> str:
-    """Write what pipx installs as one PEP 508 requirement."""
-    listed = f"[{','.join(extras)}]" if extras else ""
-    pinned = f"=={version}" if version else ""
-    return f"patroni{listed}{pinned}"
 
 
 def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
@@ -153,11 +149,14 @@ def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     _require_writable("bin_dir", observed.bin_dir, desired, observed)
     # A repair keeps the version and a change of version keeps the extras that were there: nobody asked to lose them.
     environment = observed.environment
-    free = desired.state == "present" and not desired.sources.pins.get("patroni")
-    kept = environment.version if environment and free else None
+    sources, python = desired.sources, observed.python_version
+    kept = environment.version if environment and desired.state == "present" else None
+    if kept and contradicted(sources, python, "patroni", kept):
+        kept = None
     extras = tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
-    pinned = desired.sources.pins.get("patroni")
-    wanted = requirement(desired.version or observed.newest or kept or pinned, extras)
+    limits = (limit for limit in applicable(sources, python) if limit.name == "patroni")
+    pinned = next(filter(None, (exact_version(limit.specifier) for limit in limits)), None)
+    wanted = requirement(desired.version or observed.newest or pinned or kept, extras)
     injected = environment.injected if environment else ()
     build = BuildEnvironment(observed.next_generation, wanted, extras, desired.python, injected)
     yield build
@@ -274,6 +273,16 @@ def _without_repeated_folders(account: Account, steps: tuple[Step, ...]) -> tupl
             created[step.path] = step
         kept.append(step)
     return tuple(kept)
+
+
+def _refuse_contradiction(desired: Desired, observed: Observed) -> None:
+    if not desired.version:
+        return
+    limit = contradicted(desired.sources, observed.python_version, "patroni", desired.version)
+    if limit:
+        raise PatroniInstallError(
+            f"version: {desired.version} contradicts {limit.name}{limit.specifier} in {limit.file}; change one of them"
+        )
 
 
 def _refuse_obstacles(desired: Desired, observed: Observed) -> None:

@@ -11,13 +11,13 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _output, _sources
+from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _index, _output, _sources
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
     environment_drift,
-    meets,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
+    named_version,
     read_environment,
     shared_libraries_problem,
 )
@@ -33,10 +33,9 @@ from ansible_collections.pgedge.platform.plugins.module_utils._files import (
     read_text,
     ways,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._inherited import BUILD, NOTHING
+from ansible_collections.pgedge.platform.plugins.module_utils._inherited import NOTHING
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     SWITCH,
-    Completed,
     Configuration,
     Environment,
     Observed,
@@ -77,16 +76,19 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     if desired.state == "absent":
         return _probe_users(desired, host, names, observed)
     observed = replace(observed, configuration=_probe_configuration(desired, host, observed))
-    if desired.state == "latest" and observed.environment is not None:
-        newest = known.newest if known else _newest(desired, host, observed.environment)
+    environment = observed.environment
+    python = known.python if known else _resolve_python(desired, host, environment)
+    if desired.state == "latest" and environment is not None:
+        newest = known.newest if known else _index.newest(desired, environment, python, host)
         observed = replace(observed, newest=newest)
-    python = known.python if known else _resolve_python(desired, host, observed.environment)
     observed = replace(observed, python=python)
-    if environment_drift(desired, observed.environment, newest=observed.newest, python=python):
-        tools = known.tools if known and known.tools else _probe_tools(desired, host)
-        _expect_netrc(desired, tools, python, host)
-        observed = replace(observed, tools=tools)
-    return observed
+    if environment_drift(desired, environment, newest=observed.newest, python=python) is None:
+        return replace(observed, python_version=environment.python_version if environment else None)
+    tools = known.tools if known and known.tools else _probe_tools(desired, host)
+    _expect_netrc(desired, tools, python, host)
+    made_with = python or (tools.pipx.python if tools.pipx else None)
+    in_use = environment.python if environment and environment.problem is None else None
+    return replace(observed, tools=tools, python_version=named_version(made_with), interpreter=made_with or in_use)
 
 
 def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
@@ -468,52 +470,11 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
     for path in (desired.pipx_executable,) if desired.pipx_executable else found:
         completed = host.run([path, "--version"], inherit=NOTHING, account=account)
         if completed.rc == 0:
-            return Pipx(path, completed.stdout.strip())
+            with host.identity(account):
+                interpreter = _commands.parse_interpreter(read_text(path) or "")
+                python = os.path.realpath(interpreter) if interpreter else None
+            return Pipx(path, completed.stdout.strip(), python)
         if desired.pipx_executable:
             raise CommandError(f"pipx_executable: {path} does not run as {account.name}; name one that does", completed)
         host.warn(f"passing over {path}, which does not run as {account.name}: {completed.output.strip()[-200:]}")
     return None
-
-
-def _newest(desired: Desired, host: Host, environment: Environment) -> str | None:
-    """Ask the index for the newest Patroni that it offers this Python.
-
-    Raises:
-        CommandError: the index gives no answer.
-    """
-    if environment.problem:
-        return None
-    completed = _ask_index(desired, host, _commands.pip_index_versions(environment.path))
-    return next(iter(_output.parse_versions(completed.stdout)), None)
-
-
-def expect_offer(desired: Desired, observed: Observed, host: Host) -> None:
-    """See that the index offers the version that is desired and not there yet: check mode is to fail as the run would.
-
-    Where there is no whole environment there is no pip to ask with, and nothing is said.
-
-    Raises:
-        CommandError: the index has no such version, or gives no answer.
-    """
-    environment = observed.environment
-    if not desired.version or environment is None or environment.problem:
-        return
-    if meets(environment.version or "", desired.version):
-        return
-    completed = _ask_index(desired, host, _commands.pip_index_versions(environment.path, pre=True))
-    offered = _output.parse_versions(completed.stdout)
-    if not any(meets(version, desired.version) for version in offered):
-        missing = _output.not_offered(f"patroni=={desired.version}", offered[::-1])
-        raise CommandError(f"version: {missing}", completed)
-
-
-def _ask_index(desired: Desired, host: Host, argv: list[str]) -> Completed:
-    """Let pip itself ask, so that all its settings hold."""
-    environment = _sources.pip_query_environment(desired.sources)
-    completed = host.run(argv, inherit=BUILD, account=desired.account, environment=environment)
-    if completed.rc != 0:
-        raise CommandError(
-            f"the package index does not say which Patroni it offers: {_output.parse_cause(completed.output)}",
-            completed,
-        )
-    return completed

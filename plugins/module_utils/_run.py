@@ -12,10 +12,11 @@ from ansible_collections.pgedge.platform.plugins.module_utils import _report
 from ansible_collections.pgedge.platform.plugins.module_utils._apply import Applier
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import lost_settings
+from ansible_collections.pgedge.platform.plugins.module_utils._index import expect_offer
 from ansible_collections.pgedge.platform.plugins.module_utils._model import BuildEnvironment, ReloadSystemd, WriteUnit
 from ansible_collections.pgedge.platform.plugins.module_utils._params import desire, patience
 from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan, unit_steps
-from ansible_collections.pgedge.platform.plugins.module_utils._probe import expect_offer, probe
+from ansible_collections.pgedge.platform.plugins.module_utils._probe import probe
 from ansible_collections.pgedge.platform.plugins.module_utils._unit import HEADER
 
 if t.TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
     before = probe(desired, host)
     steps = plan(desired, before)
     if check_mode:
-        expect_offer(desired, before, host)
+        expect_offer(desired, before, steps, host)
     pipx = _pipx(before)
     after = None if check_mode else before
     if steps and not check_mode:

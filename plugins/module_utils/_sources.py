@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where packages come from: pip's settings and their credentials, and the constraints. Nothing is run here."""
+"""Where packages come from: pip's settings and their credentials. Nothing is run here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import re
 import typing as t
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import normalized_name
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 
 if t.TYPE_CHECKING:
@@ -56,30 +55,25 @@ def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str
     Args:
         netrc: the path of a file with what netrc_text() gives.
     """
-    return _pip_environment(sources, _without_credentials, {"NETRC": netrc})
-
-
-def pip_query_environment(sources: Sources) -> dict[str, str]:
-    """Tell a pip that only asks where packages come from.
-
-    It builds nothing, so that the credentials stay in the variables, which the account and root alone can read.
-    """
-    return _pip_environment(sources, str, {})
-
-
-def _pip_environment(
-    sources: Sources, shown: t.Callable[[str], str], more: t.Mapping[str, str | None]
-) -> dict[str, str]:
-    # pip splits the list at white space.
-    links = " ".join(shown(link).replace(" ", "%20") if ":" in link else _file_url(link) for link in sources.find_links)
+    links = (_without_credentials(link) if ":" in link else _file_url(link) for link in sources.find_links)
     chosen = {
-        **more,
-        "PIP_INDEX_URL": shown(sources.index_url) if sources.index_url else None,
-        "PIP_FIND_LINKS": links,
+        "NETRC": netrc,
+        "PIP_INDEX_URL": _without_credentials(sources.index_url) if sources.index_url else None,
+        # pip splits the list at white space.
+        "PIP_FIND_LINKS": " ".join(link.replace(" ", "%20") for link in links),
         "PIP_NO_INDEX": "1" if sources.no_index else None,
-        "PIP_CONSTRAINT": _file_url(sources.constraints) if sources.constraints else None,
+        "PIP_CONSTRAINT": _unsplit(sources.constraints) if sources.constraints else None,
     }
     return {**PIP_ENVIRONMENT, **{name: value for name, value in chosen.items() if value}}
+
+
+def pip_query_environment(sources: Sources, netrc: str | None = None) -> dict[str, str]:
+    """Tell a pip that only asks where packages come from: as for an installation, whichever pip it is.
+
+    One that does not lie in an environment may be told elsewhere to refuse what is not for one, and nothing is
+    installed. An answer that is not printed cannot be read.
+    """
+    return {**pip_environment(sources, netrc), "PIP_BREAK_SYSTEM_PACKAGES": "1", "PIP_QUIET": "0"}
 
 
 def netrc_text(sources: Sources) -> str:
@@ -156,6 +150,11 @@ def _host_name(text: str) -> str:
     return text.lower() if text.isascii() else text.encode("idna").decode("ascii")
 
 
+def _unsplit(path: str) -> str:
+    """Write a path so that pip does not split it; of a file that a URL names, pip does not see the encoding."""
+    return _file_url(path) if re.search(r"\s", path) else path
+
+
 def _file_url(path: str) -> str:
     return f"file://{quote(path)}"
 
@@ -196,10 +195,3 @@ def check_credentials(urls: t.Sequence[str]) -> None:
                     f"index_url, find_links: a host must have one login and one password, but {host} has two; "
                     "use one that may read both, or give the host a second name"
                 )
-
-
-def parse_pins(text: str) -> dict[str, str]:
-    """Read the exact versions from a constraints file, by normalized name; what is not exact pip alone can judge."""
-    lines = (line.partition("#")[0] for line in text.splitlines())
-    matched = (re.match(r"\s*([A-Za-z0-9][\w.-]*)\s*===?\s*([^\s,*]+)\s*$", line) for line in lines)
-    return {normalized_name(found.group(1)): found.group(2) for found in matched if found}

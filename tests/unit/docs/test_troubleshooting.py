@@ -18,12 +18,14 @@ from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, 
 # Whose first argument an operator reads.
 TELLING_CALLS = {"PatroniInstallError", "CommandError", "_Broken", "warn"}
 # What makes a text that is handed to one of those, or to the result.
-TELLING_FUNCTIONS = {"not_offered", "environment_drift", "_explained", "failure"}
+TELLING_FUNCTIONS = {"not_offered", "in_conflict", "environment_drift", "_explained", "failure"}
 # Told in other words: by the version before (was ...), or not at all where nothing was there.
 NOT_TOLD = {"there is none", "its version is ...", "its version is ... and the newest is ..."}
 # Arguments that one of those functions makes, or that were handed on.
 MADE_ELSEWHERE = {
     "_output.not_offered(step.requirement, offered)",
+    "_output.in_conflict(step.requirement, conflict)",
+    "_output.in_conflict(wanted, conflict)",
     "_explained(step, error)",
     "message",
     "str(broken)",

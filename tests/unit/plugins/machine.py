@@ -23,7 +23,7 @@ from unittest import mock
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _apply, _host, _params, _probe
+from ansible_collections.pgedge.platform.plugins.module_utils import _apply, _host, _index, _params, _probe
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_environment, make_interpreter
 
@@ -39,7 +39,9 @@ LOOKING = (
     "systemctl show",
     "apt-cache show",
     "pipx --version",
-    "python -m pip index",
+    "pip install --dry-run",
+    "pip download",
+    "-m venv",
     "-c import sys;",
     "-c import os, sys; print(",
 )
@@ -359,6 +361,7 @@ class Machine:
         systemd: whether systemd runs.
         temporary: the folder that Ansible gives to a run.
         warnings: what the module warned of.
+        asking: the folder that a question to the index has for as long as it takes.
     """
 
     def __init__(
@@ -381,6 +384,7 @@ class Machine:
         self.switched = [self.setpriv, f"--reuid={UID}", f"--regid={GID}", "--init-groups", "--"] if root else []
         self.systemd = True
         self.warnings: list[str] = []
+        self.asking = f"{self.base}.asking"
         self.clock = Clock()
         self._root = root
         self._monkeypatch = monkeypatch
@@ -482,7 +486,7 @@ class Machine:
         for room in (_host, _params):
             set_attribute(room, "ROOT_PATH", folders)
         set_attribute(_probe, "_APT_LISTS", f"{self.base}/var/lib/apt/lists")
-        set_attribute(_apply, "_PIP_WHEELS", f"{self.base}/usr/share/python-wheels/pip-*.whl")
+        set_attribute(_index, "_PIP_WHEELS", f"{self.base}/usr/share/python-wheels/pip-*.whl")
         set_attribute(
             _probe, "_UNIT_FOLDERS", tuple(f"{self.base}{rest}/systemd/system" for rest in ("/etc", "/usr/lib"))
         )
@@ -498,6 +502,9 @@ class Machine:
         for name, value in {**SESSION, "HOME": os.path.dirname(self.base)}.items():
             self._monkeypatch.setenv(name, value)
         set_attribute(basic.AnsibleModule, "tmpdir", self.temporary)
+        set_attribute(
+            _index, "tempfile", SimpleNamespace(mkdtemp=lambda **_where: os.mkdir(self.asking) or self.asking)
+        )
         self._monkeypatch.setenv("PATH", f"{self.base}/usr/bin")
 
     def _account(self) -> pwd.struct_passwd:

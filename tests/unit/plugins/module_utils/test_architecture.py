@@ -31,6 +31,8 @@ PURE = (
     "_sources",
     "_exec_start",
     "_inherited",
+    "_constraints",
+    "_versions",
 )
 HARMLESS = {"__future__", "dataclasses", "re", "typing", "urllib.parse"}
 OUR_ROOMS = "ansible_collections.pgedge.platform.plugins.module_utils"
@@ -87,6 +89,7 @@ def test_the_model_knows_no_other_room():
     ("room", "others"),
     [
         ("_probe", {"_apply", "_plan", "_report", "_run"}),
+        ("_index", {"_apply", "_plan", "_probe", "_report", "_run"}),
         ("_apply", {"_plan", "_report", "_run"}),
         ("_host", {"_apply", "_plan", "_probe", "_report", "_run"}),
         ("_files", {"_apply", "_plan", "_probe", "_report", "_run", "_host"}),

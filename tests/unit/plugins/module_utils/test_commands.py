@@ -75,9 +75,24 @@ APT_INSTALL = [
             id="pip install again",
         ),
         pytest.param(
-            _commands.pip_index_versions("/e"),
-            ["/e/bin/python", "-m", "pip", "index", "versions", "patroni"],
-            id="pip index",
+            _commands.pip_ask(_commands.pip_of("/py", "/p/pip"), "patroni", alone=True),
+            ["/py", "-I", "-B", "/p/pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "patroni"],
+            id="a question about Patroni",
+        ),
+        pytest.param(
+            _commands.pip_ask(_commands.pip_of("/py"), "patroni[etcd]==4.1.5", alone=False),
+            ["/py", "-I", "-B", "-m", "pip", "install", "--dry-run", "--ignore-installed", "patroni[etcd]==4.1.5"],
+            id="a question about all that it needs",
+        ),
+        pytest.param(
+            _commands.pip_download(["pip"], "patroni", "/t/packages"),
+            ["pip", "download", "--no-deps", "--dest", "/t/packages", "patroni"],
+            id="a question to an older pip",
+        ),
+        pytest.param(
+            _commands.make_environment("/py", "/t/venv"),
+            ["/py", "-I", "-m", "venv", "/t/venv"],
+            id="an environment to ask with",
         ),
         pytest.param(
             _commands.pipx_install("/usr/bin/pipx", "patroni[etcd]==4.1.5", None),
@@ -161,3 +176,16 @@ def test_checks(extras, imported):
     last = [["/e/bin/python", "-c", imported]] if imported else []
 
     assert _commands.checks("/e", extras) == [["/e/bin/patroni", "--version"], ["/e/bin/patronictl", "version"], *last]
+
+
+@pytest.mark.parametrize(
+    ("version", "extras", "written"),
+    [
+        (None, (), "patroni"),
+        ("4.1.5", (), "patroni==4.1.5"),
+        (None, ("etcd",), "patroni[etcd]"),
+        ("4.1.5", ("psycopg2-binary", "etcd"), "patroni[psycopg2-binary,etcd]==4.1.5"),
+    ],
+)
+def test_requirement(version, extras, written):
+    assert _commands.requirement(version, extras) == written

@@ -10,12 +10,10 @@ import pytest
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     can_notify,
     environment_drift,
-    normalized_name,
     public_path,
-    same_version,
     unexposed,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._model import Limit, PathState, Sources
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     BIN_DIR,
     LEGACY,
@@ -29,31 +27,6 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     links,
     observed,
 )
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "same"),
-    [
-        ("4.1.5", "4.1.5", True),
-        ("4.1", "4.1.0", True),
-        ("4", "4.0.0", True),
-        ("v4.1.5", "4.1.5", True),
-        ("0!4.1.5", "4.1.5", True),
-        ("4.1.5rc1", "4.1.5-RC.1", True),
-        ("4.1.5", "4.1.50", False),
-        ("4.1", "4.10", False),
-        ("4.1.5", "4.1.4", False),
-        ("4.1.5", "4.1.5rc1", False),
-        ("4.1.5", "4.1.5.post1", False),
-        ("4.1.5", "4.1.5+local", False),
-        ("1!4.1.5", "4.1.5", False),
-        ("0.1", "1", False),
-        ("4.1.5", "", False),
-    ],
-)
-def test_same_version(left, right, same):
-    for one, other in ((left, right), (right, left)):
-        assert same_version(one, other) is same
 
 
 @pytest.mark.parametrize(
@@ -76,14 +49,6 @@ def test_same_version(left, right, same):
 )
 def test_can_notify(version, distributions, can):
     assert can_notify(version, distributions) is can
-
-
-@pytest.mark.parametrize(
-    ("name", "normalized"),
-    [("psycopg2-binary", "psycopg2-binary"), ("Psycopg2_.Binary", "psycopg2-binary"), ("A", "a")],
-)
-def test_normalized_name(name, normalized):
-    assert normalized_name(name) == normalized
 
 
 @pytest.mark.parametrize(
@@ -115,18 +80,46 @@ def test_normalized_name(name, normalized):
             id="another interpreter",
         ),
         pytest.param(
-            {"sources": Sources(pins={"click": "8.1", "not-there": "1"})},
+            {"sources": Sources(limits=(Limit("click", "==8.1"), Limit("click", ">=8"), Limit("not-there", "==1")))},
             environment(versions={"click": "8.1.0"}),
             {},
             None,
             id="as the constraints ask",
         ),
         pytest.param(
-            {"sources": Sources(pins={"click": "8.1"})},
+            {"sources": Sources(limits=(Limit("click", "==8.1"),))},
             environment(versions={"click": "8.2"}),
             {},
             "its click is 8.2 and the constraints ask for 8.1",
             id="not as the constraints ask",
+        ),
+        pytest.param(
+            {"sources": Sources(limits=(Limit("patroni", ">=4"), Limit("patroni", "<4.1")))},
+            environment(versions={"patroni": "4.1.5"}),
+            {},
+            "its patroni is 4.1.5 and the constraints ask for <4.1",
+            id="beyond a range",
+        ),
+        pytest.param(
+            {"sources": Sources(limits=(Limit("click", "==8.1", 'python_version < "3.12"'),))},
+            environment(versions={"click": "8.2"}, python_version="3.11"),
+            {},
+            "its click is 8.2 and the constraints ask for 8.1",
+            id="a line for this Python",
+        ),
+        pytest.param(
+            {"sources": Sources(limits=(Limit("click", "==8.1", 'python_version >= "3.12"'),))},
+            environment(versions={"click": "8.2"}, python_version="3.11"),
+            {},
+            None,
+            id="a line for another Python",
+        ),
+        pytest.param(
+            {"sources": Sources(limits=(Limit("click", "==8.1", 'platform_release == "6.1"'),))},
+            environment(versions={"click": "8.2"}, python_version="3.11"),
+            {},
+            None,
+            id="a line that pip alone can judge",
         ),
         pytest.param(
             {"version": "4.1.4"},

@@ -58,6 +58,7 @@ def test_healthy(venv, interpreter):
         extras=EXTRAS,
         versions={"patroni": "4.1.5", "psycopg2-binary": "2.9.13", "python-etcd": "0.4.5"},
         python=str(interpreter),
+        python_version="3.11",
         executables=("patroni", "patronictl", "patroni_aws"),
         offers=("aws", "etcd", "etcd3", "consul", "kubernetes", "raft", "all", "psycopg2-binary"),
         changed_at=1000.5,

@@ -47,24 +47,67 @@ def test_parse_properties(text, properties):
     assert _output.parse_properties(text) == properties
 
 
-PIP_INDEX = """\
-patroni (4.1.5)
-Available versions: 4.1.5, 4.1.4, 4.1.3, 4.1.2, 4.1.1, 4.1.0, 4.0.11, 4.0.10
-  INSTALLED: 4.0.5
-  LATEST:    4.1.5
+PIP_WOULD = """\
+Collecting patroni[etcd]
+  Using cached patroni-4.0.7-py3-none-any.whl.metadata (7.2 kB)
+Collecting my-patroni (from patroni[etcd])
+Would install PyYAML-6.0.4 my-patroni-1.0 patroni-4.0.7 prettytable-3.18.0
+"""
+PIP_DOWNLOAD = """\
+Collecting patroni
+  Downloading patroni-4.1.5-py3-none-any.whl (378 kB)
+Saved /tmp/patroni_install-x/packages/patroni-4.1.5-py3-none-any.whl
+Successfully downloaded patroni
+"""
+PIP_CONFLICT = """\
+Collecting patroni==4.1.4
+
+The conflict is caused by:
+    patroni 4.1.4 depends on click>=5.0
+    The user requested (constraint) click<5
+
+To fix this you could try to:
+1. loosen the range of package versions you've specified
 """
 
 
 @pytest.mark.parametrize(
-    ("text", "versions"),
+    ("text", "version"),
     [
-        pytest.param(PIP_INDEX, "4.1.5 4.1.4 4.1.3 4.1.2 4.1.1 4.1.0 4.0.11 4.0.10", id="several"),
-        pytest.param("patroni (4.1.5)\nAvailable versions: 4.1.5\n", "4.1.5", id="one"),
-        pytest.param("", "", id="none"),
+        pytest.param(PIP_WOULD, "4.0.7", id="among others"),
+        pytest.param("Would install patroni-4.1.5+corp1\n", "4.1.5+corp1", id="alone, with a local part"),
+        pytest.param("Would install Patroni-4.2rc1\n", "4.2rc1", id="in capitals"),
+        pytest.param("Would install my-patroni-1.0\n", None, id="another"),
+        pytest.param(PIP_DOWNLOAD, "4.1.5", id="downloaded"),
+        pytest.param("Saved ./patroni-4.1.5.tar.gz\n", "4.1.5", id="downloaded as source"),
+        pytest.param("", None, id="none"),
     ],
 )
-def test_parse_versions(text, versions):
-    assert " ".join(_output.parse_versions(text)) == versions
+def test_parse_chosen(text, version):
+    assert _output.parse_chosen(text) == version
+
+
+@pytest.mark.parametrize(
+    ("rc", "text", "is_answer"),
+    [
+        (0, "", True),
+        (1, "ERROR: No matching distribution found for patroni", True),
+        (1, "/usr/bin/python3.11: No module named pip", False),
+        (1, "Traceback (most recent call last):\nImportError: no name", False),
+        (127, "[Errno 2] No such file or directory", False),
+    ],
+)
+def test_is_pip_answer(rc, text, is_answer):
+    assert _output.is_pip_answer(rc, text) is is_answer
+
+
+def test_parse_conflict():
+    assert _output.parse_conflict(PIP_CONFLICT) == (
+        "patroni 4.1.4 depends on click>=5.0; The user requested (constraint) click<5"
+    )
+    many = "The conflict is caused by:\n" + "".join(f"    patroni {number} depends on x\n" for number in range(90))
+    assert _output.parse_conflict(many).count("depends on") == 4
+    assert _output.parse_conflict("ERROR: ResolutionImpossible") is None
 
 
 PIPX_WRONG_VERSION = """\

@@ -15,7 +15,13 @@ from ansible.module_utils import distro
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _params
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Account, Desired, Patience, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+    Account,
+    Desired,
+    Limit,
+    Patience,
+    Sources,
+)
 from ansible_collections.pgedge.platform.plugins.modules.patroni_install import ARGUMENT_SPEC
 
 DEFAULTS = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
@@ -137,6 +143,7 @@ def test_defaults(home):
             )
         },
         config_chosen=False,
+        sources=Sources(machine=os.uname().machine),
     )
     assert host.warnings == []
 
@@ -200,9 +207,44 @@ def test_every_option_is_heeded(home):
             find_links=("/srv/wheels", "https://files.example.org"),
             no_index=True,
             constraints=constraints,
-            pins={"psycopg2-binary": "2.9.9"},
+            limits=(
+                Limit("psycopg2-binary", "==2.9.9", file=constraints),
+                Limit("click", "<9", file=constraints),
+            ),
+            machine=os.uname().machine,
         ),
         force=True,
+    )
+
+
+def test_constraints_are_read_with_the_files_that_they_name(home):
+    texts = {
+        "c.txt": "\ufeffpatroni==4.0.7\r\n-c more/d.txt\n-r e.txt\n-c https://example.org/x.txt\n",
+        # Each in a circle, and one file under two names.
+        "more/d.txt": "a==1\n-c ../c.txt\n-c ../more/d.txt\n-c link.txt\n",
+        "e.txt": "b==1\n",
+    }
+    os.mkdir(f"{home}/more")
+    os.symlink("d.txt", f"{home}/more/link.txt")
+    for name, text in texts.items():
+        with open(f"{home}/{name}", "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+
+    read = desire(constraints=f"{home}/c.txt").sources.limits
+
+    assert [(limit.name, limit.file[len(home) :]) for limit in read] == [
+        ("patroni", "/c.txt"),
+        ("a", "/more/d.txt"),
+        ("b", "/e.txt"),
+    ]
+
+
+def test_constraints_that_name_a_file_that_is_not_there(home):
+    with open(f"{home}/c.txt", "w", encoding="utf-8") as stream:
+        stream.write("-c gone.txt\n")
+
+    assert refusal(constraints=f"{home}/c.txt") == (
+        f"constraints: postgres cannot read {home}/gone.txt; put the file there first"
     )
 
 

@@ -16,6 +16,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     ExposeExecutables,
     InstallPackages,
     InstallPipx,
+    Limit,
     PathState,
     Pipx,
     Place,
@@ -32,7 +33,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     Tools,
     WriteUnit,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan, requirement
+from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan
 from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     ACCOUNT,
@@ -163,19 +164,6 @@ def test_unit_is_not_announced_where_systemd_does_not_run():
     assert steps == tuple(step for step in REST_OF_FIRST if step != ReloadSystemd())
 
 
-@pytest.mark.parametrize(
-    ("version", "extras", "written"),
-    [
-        (None, (), "patroni"),
-        ("4.1.5", (), "patroni==4.1.5"),
-        (None, ("etcd",), "patroni[etcd]"),
-        ("4.1.5", ("psycopg2-binary", "etcd"), "patroni[psycopg2-binary,etcd]==4.1.5"),
-    ],
-)
-def test_requirement(version, extras, written):
-    assert requirement(version, extras) == written
-
-
 # The probe looks at the tools only where an environment has to be built.
 @pytest.mark.parametrize(
     ("wanted", "found"),
@@ -257,16 +245,34 @@ def test_nothing_to_do(wanted, found):
             id="repair at the same version and extras",
         ),
         pytest.param(
-            {"sources": Sources(pins={"click": "8.1"})},
+            {"sources": Sources(limits=(Limit("click", "==8.1"),))},
             {},
             (build(2, f"{DEFAULT_REQUIREMENT}==4.1.5"), switch(2), RemoveEnvironment(generation(1))),
             id="constraints on what comes with it",
         ),
         pytest.param(
-            {"sources": Sources(pins={"patroni": "4.0.5"})},
+            {"sources": Sources(limits=(Limit("patroni", "==4.0.5"),))},
             {},
             (build(2, f"{DEFAULT_REQUIREMENT}==4.0.5"), switch(2), RemoveEnvironment(generation(1))),
             id="constraints on Patroni itself",
+        ),
+        pytest.param(
+            {"sources": Sources(limits=(Limit("patroni", "<4.1"),))},
+            {},
+            (build(2), switch(2), RemoveEnvironment(generation(1))),
+            id="a range that the version lies beyond",
+        ),
+        pytest.param(
+            {"sources": Sources(limits=(Limit("patroni", "<4.2"), Limit("click", "<8")))},
+            {},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.5"), switch(2), RemoveEnvironment(generation(1))),
+            id="a range that the version lies in",
+        ),
+        pytest.param(
+            {"sources": Sources(limits=(Limit("patroni", "==4.0.5", 'python_version < "3.11"'),))},
+            {"python_version": "3.11"},
+            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.5"), switch(2), RemoveEnvironment(generation(1))),
+            id="constraints for another Python",
         ),
         pytest.param(
             {},
@@ -892,3 +898,30 @@ def test_the_unit_is_planned_for_the_environment_that_it_will_start(wanted, foun
 def tools(wanted):
     """An environment is built if its version is to change."""
     return Tools(pipx=Pipx("/usr/bin/pipx", "1.1.0")) if "version" in wanted else None
+
+
+@pytest.mark.parametrize(
+    ("specifier", "marker"),
+    [("==4.0.7", ""), ("<4.1", ""), ("!=4.1.4", ""), ("~=4.0.5", 'python_version == "3.11"')],
+)
+@pytest.mark.parametrize("version", ["4.1.4", "4.1.5"])
+def test_a_version_that_contradicts_the_constraints_is_refused(specifier, marker, version):
+    sources = Sources(limits=(Limit("click", "==8.1"), Limit("patroni", specifier, marker, "/srv/c.txt")))
+    wanted = desired(version="4.1.4", sources=sources)
+    found = observed(environment=environment(version=version), python_version="3.11", tools=Tools())
+
+    with pytest.raises(PatroniInstallError) as refused:
+        plan(wanted, found)
+
+    assert str(refused.value) == (f"version: 4.1.4 contradicts patroni{specifier} in /srv/c.txt; change one of them")
+
+
+@pytest.mark.parametrize(
+    ("specifier", "marker"),
+    [("==4.1.4", ""), ("<4.1", 'python_version < "3.9"'), ("<4.1", "unheard_of == '1'"), ("<4.1.4+x*", "")],
+)
+def test_what_only_pip_can_judge_is_not_refused(specifier, marker):
+    sources = Sources(limits=(Limit("patroni", specifier, marker, "/srv/c.txt"),))
+    found = observed(environment=environment(version="4.1.4"), python_version="3.11")
+
+    assert plan(desired(version="4.1.4", sources=sources), found) == ()

@@ -15,6 +15,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     ExposeExecutables,
     InstallPackages,
     InstallPipx,
+    Limit,
     Pipx,
     Place,
     RefreshPackageLists,
@@ -387,7 +388,7 @@ def test_diff_tells_of_directories_in_a_row_at_once():
 )
 def test_diff_is_never_empty_where_an_environment_is_built(python, found, problem):
     step = BuildEnvironment(generation(2), f"{REQUIREMENT}==4.1.5", EXTRAS, python)
-    wanted = desired(sources=Sources(pins={"urllib3": "2.0"}))
+    wanted = desired(sources=Sources(limits=(Limit("urllib3", "==2.0"),)))
     described = "version: 4.1.5\nextras: etcd, psycopg2-binary\n"
 
     assert report((step,), before=observed(environment=found), wanted=wanted)["diff"] == [

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where packages come from: pip's settings, credentials, constraints."""
+"""Where packages come from: pip's settings, credentials."""
 
 from __future__ import annotations
 
@@ -37,9 +37,15 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import Sour
             id="links, and no index",
         ),
         pytest.param(
+            # pip reads the encoding of a path, and not that of a URL.
+            Sources(constraints="/srv/é#constraints.txt"),
+            {"PIP_CONSTRAINT": "/srv/é#constraints.txt"},
+            id="constraints",
+        ),
+        pytest.param(
             Sources(constraints="/srv/my constraints.txt"),
             {"PIP_CONSTRAINT": "file:///srv/my%20constraints.txt"},
-            id="constraints",
+            id="constraints with a blank",
         ),
     ],
 )
@@ -58,21 +64,16 @@ def test_pip_environment(sources, added):
     }
 
 
-@pytest.mark.parametrize(
-    ("text", "pins"),
-    [
-        ("", {}),
-        ("patroni==4.1.5\n", {"patroni": "4.1.5"}),
-        ("  Psycopg2_Binary == 2.9.9  # pinned\n", {"psycopg2-binary": "2.9.9"}),
-        ("a===1.0\n", {"a": "1.0"}),
-        ("# a==1\n-r other.txt\na>=1\na~=1.0\na==1.*\na!=1\na==1,<2\na @ file:///x\n", {}),
-        # Whether a condition holds is for pip to judge.
-        ("a==1; python_version < '3.8'\n", {}),
-        ("a==1 --hash=sha256:x\n", {}),
-    ],
-)
-def test_parse_pins(text, pins):
-    assert _sources.parse_pins(text) == pins
+def test_a_question_is_for_an_installation_whichever_pip_is_asked():
+    sources = Sources(index_url="https://u:p@example.org/simple")
+
+    assert _sources.pip_query_environment(sources, "/t/netrc") == {
+        **_sources.pip_environment(sources, "/t/netrc"),
+        "PIP_USER": "0",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_BREAK_SYSTEM_PACKAGES": "1",
+        "PIP_QUIET": "0",
+    }
 
 
 def test_netrc_carries_each_credential_once():

@@ -1415,24 +1415,78 @@ def test_upgrade_that_breaks_leaves_the_old_one(installed):
     assert_installed(installed)
 
 
-def asks_index(machine, *more, **answer):
-    pip = [f"{machine.built(1)}/bin/python", "-m", "pip", "index", "versions"]
-    return Call([*pip, *more, "patroni"], variables=PIP, as_account=True, **answer)
+ASKING = {
+    **PIP,
+    "PIP_USER": "0",
+    "PIP_REQUIRE_VIRTUALENV": "0",
+    "PIP_BREAK_SYSTEM_PACKAGES": "1",
+    "PIP_QUIET": "0",
+}
+NO_PIP = {"rc": 1, "err": "/usr/bin/python3.11: No module named pip\n"}
+CONFLICT = """\
+The conflict is caused by:
+    patroni 4.1.6 depends on click>=5.0
+    The user requested (constraint) click<5
+
+To fix this you could try to:
+"""
 
 
-@pytest.mark.parametrize("newest", ["4.1.6", "4.1.5"])
-def test_latest(installed, newest):
-    index = asks_index(installed, out=f"patroni ({newest})\nAvailable versions: {newest}, 4.0.5\n")
-    calls = upgrade(installed, "4.1.6") if newest == "4.1.6" else [shown(installed)]
-    calls.insert(1, index)
+def share_pip(machine):
+    """Have what pipx shares among its environments, and return its pip."""
+    packages = Path(machine.pipx_home, "shared/lib/python3.11/site-packages")
+    with machine.kernel.account_acts():
+        os.makedirs(str(packages))
+        os.makedirs(f"{machine.pipx_home}/shared/bin")
+        os.symlink(machine.interpreter, f"{machine.pipx_home}/shared/bin/python")
+        add_distribution(packages, "pip-26.3", {"pip/__init__.py": "", "pip/__main__.py": "run\n"})
+    return [f"{packages}/pip"]
+
+
+@pytest.fixture
+def pip(installed):
+    """The pip that pipx shares on an installed host, as it is run."""
+    return share_pip(installed)
+
+
+def asks(machine, pip, requirement=None, python=None, variables=ASKING, **answer):
+    """A question to the index: about Patroni alone, or about a requirement and all that it needs."""
+    run = [str(python or machine.interpreter), "-I", "-B", *pip, "install", "--dry-run", "--ignore-installed"]
+    about = [requirement] if requirement else ["--no-deps", "patroni"]
+    if "out" in answer:
+        answer["out"] = f"Collecting patroni\nWould install {answer['out']}\n"
+    return Call([*run, *about], variables=variables, as_account=True, **answer)
+
+
+def test_the_newest_is_there(installed, pip):
+    result = installed.run(shown(installed), asks(installed, pip, out="patroni-4.1.5"), state="latest")
+
+    assert (result["version"], result["changed"]) == ("4.1.5", False)
+    assert not os.path.exists(installed.asking)
+
+
+@pytest.mark.parametrize("newest", ["4.1.6", "4.0.11"])
+def test_the_newest_is_another(installed, pip, newest):
+    calls = upgrade(installed, newest)
+    calls[1:1] = [
+        asks(installed, pip, out="patroni-4.1.7"),
+        # With what it depends on, under the constraints.
+        asks(installed, pip, WANTED, out=f"click-8.1 patroni-{newest}"),
+    ]
 
     result = installed.run(*calls, state="latest")
 
-    assert (result["version"], result["changed"]) == (newest, newest == "4.1.6")
+    assert (result["version"], result["changed"]) == (newest, True)
 
 
-def test_latest_when_the_index_gives_no_answer(installed):
-    index = asks_index(installed, rc=1, err="ERROR: No matching distribution found for patroni\n")
+def test_the_newest_that_goes_with_the_rest_is_there(installed, pip):
+    calls = asks(installed, pip, out="patroni-4.1.6"), asks(installed, pip, WANTED, out="click-4.1 patroni-4.1.5")
+
+    assert installed.run(shown(installed), *calls, state="latest")["changed"] is False
+
+
+def test_latest_when_the_index_gives_no_answer(installed, pip):
+    index = asks(installed, pip, rc=1, err="ERROR: No matching distribution found for patroni\n")
 
     result = installed.run(shown(installed), index, fails=True, state="latest")
 
@@ -1440,22 +1494,144 @@ def test_latest_when_the_index_gives_no_answer(installed):
         "the package index does not say which Patroni it offers: ERROR: No matching distribution found for patroni"
     )
     assert result["rc"] == 1
+    assert not os.path.exists(installed.asking)
 
 
-def test_check_mode_asks_the_index_for_the_version(installed):
-    index = asks_index(installed, "--pre", out="patroni (4.1.6)\nAvailable versions: 4.1.6, 4.0.5\n")
+def test_latest_when_nothing_goes_together(installed, pip):
+    first = asks(installed, pip, out="patroni-4.1.6")
+    second = Call([*asks(installed, pip, WANTED).argv], out=CONFLICT, err="ERROR: ResolutionImpossible\n", rc=1)
 
-    looks = [*upgrade(installed, "4.1.6")[:2], index]
+    result = installed.run(
+        shown(installed), first, second._replace(variables=ASKING, as_account=True), fails=True, state="latest"
+    )
 
-    planned = installed.run(*looks, check=True, version="4.1.6")
-    missing = installed.run(*looks, fails=True, check=True, version="4.1.7")
+    assert result["msg"] == (
+        f"pip finds no versions that go together for {WANTED}: patroni 4.1.6 depends on click>=5.0; "
+        "The user requested (constraint) click<5; change the version or the constraints"
+    )
+
+
+def test_the_question_does_not_rest_on_the_environment_in_use(installed):
+    """The libraries that pipx shares are gone, and with them the pip of the environment."""
+    wheel = Path(installed.base, "usr/share/python-wheels/pip-23.0.1-py3-none-any.whl")
+    os.makedirs(str(wheel.parent))
+    wheel.touch()
+    answer = asks(installed, [f"{wheel}/pip"], out="patroni-4.1.5")
+
+    assert installed.run(shown(installed), answer, state="latest")["changed"] is False
+
+
+def test_the_next_pip_is_asked_where_one_does_not_run(installed, pip):
+    made = Call([str(installed.interpreter), "-I", "-m", "venv", f"{installed.asking}/venv"], as_account=True)
+    calls = [
+        asks(installed, pip, rc=1, err="SyntaxError: invalid syntax\n"),
+        asks(installed, ["-m", "pip"], **NO_PIP),
+        made,
+        asks(installed, ["-m", "pip"], python=f"{installed.asking}/venv/bin/python", out="patroni-4.1.5"),
+    ]
+
+    assert installed.run(shown(installed), *calls, state="latest")["changed"] is False
+
+
+def test_no_pip_runs(installed):
+    made = Call([str(installed.interpreter), "-I", "-m", "venv", f"{installed.asking}/venv"], as_account=True, rc=1)
+
+    result = installed.run(shown(installed), asks(installed, ["-m", "pip"], **NO_PIP), made, fails=True, state="latest")
+
+    assert result["msg"].endswith("which Patroni it offers: /usr/bin/python3.11: No module named pip")
+
+
+def test_an_older_pip_is_asked_by_a_download(installed):
+    run = [str(installed.interpreter), "-I", "-B", "-m", "pip"]
+    saved = f"{installed.asking}/packages"
+    calls = [
+        asks(installed, ["-m", "pip"], rc=2, err="\nno such option: --dry-run\n"),
+        Call(
+            [*run, "download", "--no-deps", "--dest", saved, "patroni"],
+            out=f"Saved {saved}/patroni-4.1.5-py3-none-any.whl\n",
+            variables=ASKING,
+            as_account=True,
+        ),
+    ]
+
+    assert installed.run(shown(installed), *calls, state="latest")["changed"] is False
+
+
+def test_credentials_reach_a_question_unseen(installed, pip):
+    netrc = f"{installed.asking}/netrc"
+    held = {}
+
+    def look():
+        held["netrc"] = (Path(netrc).read_text("utf-8"), installed.look(netrc)[2])
+
+    variables = {**ASKING, "NETRC": netrc, "PIP_INDEX_URL": "https://example.org/simple"}
+    answer = asks(installed, pip, variables=variables, out="patroni-4.1.5", effect=look)
+
+    installed.run(shown(installed), answer, state="latest", index_url="https://u:secret@example.org/simple")
+
+    assert held["netrc"] == ("machine example.org login u password secret\n", 0o600)
+    assert not os.path.exists(installed.asking)
+
+
+def test_check_mode_asks_the_index_for_the_version(installed, pip):
+    looks = upgrade(installed, "4.1.6")[:2]
+    wanted = f"{WANTED}==4.1.6"
+    missing = (
+        "ERROR: Could not find a version that satisfies the requirement patroni[etcd]==4.1.6 (from versions: 4.0, 5)"
+    )
+    before = installed.tree()
+
+    planned = installed.run(*looks, asks(installed, pip, wanted, out="patroni-4.1.6"), check=True, version="4.1.6")
+    absent = installed.run(
+        *looks, asks(installed, pip, wanted, rc=1, err=missing), fails=True, check=True, version="4.1.6"
+    )
+    refused = installed.run(
+        *looks,
+        asks(installed, pip, wanted, rc=1, err=f"{CONFLICT}ERROR: ResolutionImpossible\n"),
+        fails=True,
+        check=True,
+        version="4.1.6",
+    )
 
     assert (planned["changed"], planned["version"]) == (True, "4.1.6")
-    assert missing["msg"] == (
-        "version: the package index offers no patroni==4.1.7 for this Python; "
-        "the newest that it offers are 4.0.5, 4.1.6"
+    assert absent["msg"] == (
+        "version: the package index offers no patroni==4.1.6 for this Python; the newest that it offers are 4.0, 5"
     )
-    assert missing["steps"] == []
+    assert refused["msg"] == (
+        "version: pip finds no versions that go together for patroni==4.1.6: patroni 4.1.6 depends on click>=5.0; "
+        "The user requested (constraint) click<5; change the version or the constraints"
+    )
+    assert absent["steps"] == refused["steps"] == []
+    assert installed.tree() == before
+
+
+def test_check_mode_asks_with_the_python_of_pipx(machine):
+    """There is no environment yet."""
+    pipx = machine.tool("pipx")
+    Path(pipx).write_text(f"#! {machine.interpreter} -I\nrun\n", "utf-8")
+    answer = asks(
+        machine, ["-m", "pip"], f"--no-deps {WANTED}==9.9.9".split()[1], rc=1, err=WRONG_VERSION.replace("    ", "")
+    )
+    answer.argv.insert(-1, "--no-deps")
+
+    result = machine.run(show(), pipx_version(pipx), answer, fails=True, check=True, version="9.9.9")
+
+    assert result["msg"].startswith("version: the package index offers no patroni==9.9.9 for this Python")
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("line", ["patroni==4.0.7", "patroni<4.1", "patroni==4.0.7 ; python_version >= '3.8'"])
+def test_a_version_against_the_constraints_is_refused_before_anything_changes(installed, check, line):
+    constraints = Path(installed.base, "c.txt")
+    constraints.write_text(f"{line}\n", "utf-8")
+    before = installed.tree()
+
+    # Its own Python is known, and so is what it holds.
+    result = installed.run(shown(installed), fails=True, check=check, version="4.1.5", constraints=str(constraints))
+
+    assert result["msg"] == f"version: 4.1.5 contradicts {line.partition(' ')[0]} in {constraints}; change one of them"
+    assert (result["changed"], result["steps"]) == (False, [])
+    assert installed.tree() == before
 
 
 def test_check_mode_asks_no_index_for_what_is_there(installed):

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""Asking the package index: the answer is pip's own, to what an installation would choose. Nothing is changed.
+
+Any pip will do that runs with the Python at hand, so that the state of the environment in use does not matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import tempfile
+import typing as t
+
+from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files, _output, _sources
+from ansible_collections.pgedge.platform.plugins.module_utils._environment import find_shared_pip
+from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError
+from ansible_collections.pgedge.platform.plugins.module_utils._inherited import BUILD, NOTHING
+from ansible_collections.pgedge.platform.plugins.module_utils._model import BuildEnvironment
+from ansible_collections.pgedge.platform.plugins.module_utils._versions import meets, same_version
+
+if t.TYPE_CHECKING:
+    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+    from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+        Completed,
+        Desired,
+        Environment,
+        Observed,
+        Step,
+    )
+
+# Where Debian's and Red Hat's Python have what ensurepip installs.
+_PIP_WHEELS = "/usr/share/python-wheels/pip-*.whl"
+# Not where the caller's session points to, which may be root's alone.
+_TEMPORARY = "/tmp"  # noqa: S108 - mkdtemp() makes a folder there that nobody else can enter
+
+
+def find_pip_wheel() -> str | None:
+    """Find the pip that came with the system's Python."""
+    return max(glob.glob(_PIP_WHEELS), default=None)
+
+
+def newest(desired: Desired, environment: Environment, python: str | None, host: Host) -> str | None:
+    """Ask for the newest Patroni that can be had; None where the environment is to be built anew anyway.
+
+    No answer is newer than that about Patroni alone. Where this is the one that is there, the dearer question about
+    all that it depends on is spared.
+
+    Args:
+        python: the desired interpreter, links resolved; None where that of the environment will do.
+
+    Raises:
+        CommandError: the index gives no answer.
+    """
+    interpreter = python or environment.python
+    if interpreter is None or environment.problem:
+        return None
+    alone = _chosen(_ask(desired, interpreter, "patroni", host, alone=True), "patroni")
+    if same_version(alone, environment.version or ""):
+        return alone
+    extras = tuple(dict.fromkeys((*desired.extras, *environment.extras)))
+    wanted = _commands.requirement(None, extras)
+    return _chosen(_ask(desired, interpreter, wanted, host, alone=False), wanted)
+
+
+def expect_offer(desired: Desired, observed: Observed, steps: t.Sequence[Step], host: Host) -> None:
+    """See that the version that is desired, and not there yet, can be had: check mode is to fail as the run would.
+
+    Where there is no Python yet to install it for, nobody can tell.
+
+    Raises:
+        CommandError: the index has no such version, it does not go with the constraints, or there is no answer.
+    """
+    build = next((step for step in steps if isinstance(step, BuildEnvironment)), None)
+    interpreter = observed.interpreter
+    if not desired.version or build is None or interpreter is None or desired.account.assumed:
+        return
+    if observed.environment and meets(observed.environment.version or "", desired.version):
+        return
+    completed = _ask(desired, interpreter, build.requirement, host, alone=False)
+    if completed.rc != 0:
+        wanted = f"patroni=={desired.version}"
+        offered = _output.parse_offered(completed.output)
+        conflict = _output.parse_conflict(completed.output)
+        if offered:
+            raise CommandError(f"version: {_output.not_offered(wanted, offered)}", completed)
+        if conflict:
+            raise CommandError(f"version: {_output.in_conflict(wanted, conflict)}", completed)
+    _chosen(completed, build.requirement)
+
+
+def _chosen(completed: Completed, wanted: str) -> str:
+    """Read which Patroni pip chose.
+
+    Raises:
+        CommandError: it chose none.
+    """
+    version = _output.parse_chosen(completed.stdout) if completed.rc == 0 else None
+    if version:
+        return version
+    conflict = _output.parse_conflict(completed.output)
+    if conflict:
+        raise CommandError(_output.in_conflict(wanted, conflict), completed)
+    raise CommandError(
+        f"the package index does not say which Patroni it offers: {_output.parse_cause(completed.output)}", completed
+    )
+
+
+def _ask(desired: Desired, python: str, requirement: str, host: Host, *, alone: bool) -> Completed:
+    """Let pip itself choose, so that all its settings hold: the first pip that gives an answer.
+
+    Another than the one that installs is asked about Patroni alone: an older one may not know how to build the rest.
+    """
+    account = desired.account
+    with _folder(desired, host) as folder:
+        variables = _sources.pip_query_environment(desired.sources, _write_netrc(desired, folder, host))
+        for pip, installs in _pips(desired, python, folder, host):
+            argv = _commands.pip_ask(pip, requirement, alone=alone or not installs)
+            completed = host.run(argv, inherit=BUILD, account=account, environment=variables)
+            if "no such option: --dry-run" in completed.output:
+                argv = _commands.pip_download(pip, requirement, f"{folder}/packages")
+                completed = host.run(argv, inherit=BUILD, account=account, environment=variables)
+            if _output.is_pip_answer(completed.rc, completed.output):
+                break
+    return completed
+
+
+def _pips(desired: Desired, python: str, folder: str, host: Host) -> t.Iterator[tuple[list[str], bool]]:
+    """Name each pip that a Python may run, and whether it is the one that installs.
+
+    The quicker ones come first: pipx's, the system's, the Python's own, and a new one.
+    """
+    legacy = desired.legacy_environment[: -len("/venvs/patroni")]
+    with host.identity(desired.account):
+        shared = filter(None, (find_shared_pip(path) for path in (desired.shared_libraries, f"{legacy}/shared")))
+        place = next(shared, None)
+    if place:
+        yield _commands.pip_of(python, place), True
+    wheel = find_pip_wheel()
+    if wheel:
+        yield _commands.pip_of(python, f"{wheel}/pip"), False
+    yield _commands.pip_of(python), False
+    made = host.run(_commands.make_environment(python, f"{folder}/venv"), inherit=NOTHING, account=desired.account)
+    if made.rc == 0:
+        yield _commands.pip_of(f"{folder}/venv/bin/python"), False
+
+
+@contextlib.contextmanager
+def _folder(desired: Desired, host: Host) -> t.Iterator[str]:
+    """Have a folder that the account alone can enter, for as long as a question takes."""
+    with host.identity(desired.account):
+        path = tempfile.mkdtemp(prefix="patroni_install-", dir=_TEMPORARY)
+    try:
+        yield path
+    finally:
+        with host.identity(desired.account):
+            _files.remove_tree(path)
+
+
+def _write_netrc(desired: Desired, folder: str, host: Host) -> str | None:
+    """Hand credentials to pip unseen: it may have to build a package to learn what that depends on."""
+    text = _sources.netrc_text(desired.sources)
+    if not text:
+        return None
+    with host.identity(desired.account):
+        _files.write_private(f"{folder}/netrc", text)
+    return f"{folder}/netrc"

@@ -1,0 +1,152 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""Names and versions of distributions, compared as pip compares them (PEP 503, PEP 440). Pure."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+_VERSION = re.compile(
+    r"v?(?:(?P<epoch>\d+)!)?(?P<release>\d+(?:\.\d+)*)"
+    r"(?:[-_.]?(?P<pre>alpha|a|beta|b|preview|pre|c|rc)[-_.]?(?P<pre_number>\d*))?"
+    r"(?P<post>-(?P<post_short>\d+)|[-_.]?(?:post|rev|r)[-_.]?(?P<post_number>\d*))?"
+    r"(?P<dev>[-_.]?dev[-_.]?(?P<dev_number>\d*))?"
+    r"(?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?",
+    re.IGNORECASE | re.ASCII,
+)
+_PHASES = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
+_CLAUSE = re.compile(r"(===|~=|==|!=|<=|>=|<|>)\s*(\S+)")
+# Before, and after, whatever a version can have in the same place.
+_FIRST, _LAST = (-1,), (1,)
+
+
+class _Version(t.NamedTuple):
+    """A version, so that tuples of its parts compare as PEP 440 orders them."""
+
+    epoch: int
+    release: tuple[int, ...]
+    pre: tuple[t.Any, ...]
+    post: tuple[int, ...]
+    dev: tuple[int, ...]
+    local: tuple[t.Any, ...]
+
+    @property
+    def is_early(self) -> bool:
+        """Whether it comes before its release: alpha, beta, candidate or development."""
+        return self.dev != _LAST or self.pre not in (_FIRST, _LAST)
+
+    @property
+    def public(self) -> _Version:
+        return self._replace(local=())
+
+
+def normalized_name(name: str) -> str:
+    """Write a name of a distribution or an extra in the one form that PEP 503 and PEP 685 compare."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def same_version(left: str, right: str) -> bool:
+    """Whether two PEP 440 versions are equal: 4.1 and 4.1.0 are."""
+    parsed = _parse(left), _parse(right)
+    return left == right if None in parsed else parsed[0] == parsed[1]
+
+
+def meets(version: str, wanted: str) -> bool:
+    """Whether pip takes a version for the wanted one, which it does where only a local part comes on top (PEP 440)."""
+    return same_version(version if "+" in wanted else version.partition("+")[0], wanted)
+
+
+def allows(specifier: str, version: str) -> bool | None:
+    """Whether a specifier, such as C(<4.1,>=4.0), allows a version; None where only pip can tell."""
+    verdicts = [_clause_allows(clause.strip(), version) for clause in specifier.split(",") if clause.strip()]
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
+
+
+def exact_version(specifier: str) -> str | None:
+    """The one version that a specifier asks for; None where it leaves a choice."""
+    matched = re.fullmatch(r"===?\s*([^\s,*]+)", specifier)
+    return matched.group(1) if matched else None
+
+
+def _clause_allows(clause: str, version: str) -> bool | None:
+    matched = _CLAUSE.fullmatch(clause)
+    if matched is None:
+        return None
+    operator, wanted = matched.groups()
+    if operator == "===":
+        return version.lower() == wanted.lower()
+    if wanted.endswith(".*"):
+        return _matches_prefix(operator, version, wanted[:-2])
+    found, limit = _parse(version), _parse(wanted)
+    if found is None or limit is None:
+        return None
+    if operator in ("==", "!="):
+        return meets(version, wanted) == (operator == "==")
+    if operator == "~=":
+        prefix = wanted[: matched.end(2)].split("!")[-1].split(".")[: len(_written_release(wanted)) - 1]
+        epoch = f"{limit.epoch}!" if limit.epoch else ""
+        return _both(found.public >= limit, _matches_prefix("==", version, epoch + ".".join(prefix)))
+    return _is_ordered(operator, found, limit)
+
+
+def _is_ordered(operator: str, found: _Version, limit: _Version) -> bool:
+    """Compare as PEP 440 has it: what comes before or after a release, or adds to it, is not beyond it."""
+    same_release = found[:2] == limit[:2]
+    if operator == "<=":
+        return found.public <= limit
+    if operator == ">=":
+        return found.public >= limit
+    if operator == "<":
+        return found < limit and not (same_release and found.is_early and not limit.is_early)
+    added = found.local or (found.post != _FIRST and limit.post == _FIRST)
+    return found > limit and not (same_release and added)
+
+
+def _matches_prefix(operator: str, version: str, prefix: str) -> bool | None:
+    found, wanted = _parse(version), _parse(prefix)
+    if operator not in ("==", "!=") or found is None or wanted is None or not re.fullmatch(r"(\d+!)?[\d.]+", prefix):
+        return None
+    parts = _written_release(prefix)
+    padded = (*found.release, *(0 for _part in parts))
+    return (found.epoch == wanted.epoch and padded[: len(parts)] == parts) == (operator == "==")
+
+
+def _both(left: bool, right: bool | None) -> bool | None:
+    return right if left else False
+
+
+def _written_release(version: str) -> tuple[int, ...]:
+    matched = _VERSION.fullmatch(version)
+    return tuple(int(part) for part in matched.group("release").split(".")) if matched else ()
+
+
+def _parse(version: str) -> _Version | None:
+    matched = _VERSION.fullmatch(version.strip())
+    if matched is None:
+        return None
+    phase, has_post, has_dev = matched.group("pre"), matched.group("post"), matched.group("dev")
+    release = [int(part) for part in matched.group("release").split(".")]
+    while len(release) > 1 and release[-1] == 0:
+        release.pop()
+    pre: tuple[t.Any, ...] = _LAST
+    if phase:
+        pre = (0, _PHASES.get(phase.lower(), phase.lower()), int(matched.group("pre_number") or 0))
+    elif has_dev and not has_post:
+        # A development release of a release comes before each of its candidates.
+        pre = _FIRST
+    post = matched.group("post_short") or matched.group("post_number") or 0
+    local = re.split(r"[-_.]", (matched.group("local") or "").lower())
+    return _Version(
+        int(matched.group("epoch") or 0),
+        tuple(release),
+        pre,
+        (int(post),) if has_post else _FIRST,
+        (0, int(matched.group("dev_number") or 0)) if has_dev else _LAST,
+        tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in local if part),
+    )
