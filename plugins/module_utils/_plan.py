@@ -280,8 +280,9 @@ def _refuse_contradiction(desired: Desired, observed: Observed) -> None:
         return
     limit = contradicted(desired.sources, observed.python_version, "patroni", desired.version)
     if limit:
+        demand = f"{limit.name}{limit.specifier}"
         raise PatroniInstallError(
-            f"version: {desired.version} contradicts {limit.name}{limit.specifier} in {limit.file}; change one of them"
+            f"version: {desired.version} contradicts {demand} in {limit.file}; change one of them"
         )
 
 

@@ -39,7 +39,8 @@ options:
   state:
     description:
       - With V(present), a Patroni that works is there, of O(version) if that is given, with O(extras).
-      - With V(latest), it is the newest that the index offers for this Python.
+      - With V(latest), it is the newest that pip would install with this Python, from this index and under these
+        O(constraints).
       - With V(absent), the environment, the executables that lead to it and the unit are gone. Configuration, data,
         pipx and what others put there stay. This is refused while the service is active or enabled, or processes run
         in the environment, see O(force). Where another unit starts something of the environment, it stays, RV(msg) says
@@ -147,8 +148,12 @@ options:
     default: false
   constraints:
     description:
-      - A constraints file of pip on the host, which O(user) can read. It pins what is installed with Patroni.
-      - Where the environment has another version than a line C(name==version) asks for, it is built anew.
+      - A constraints file of pip on the host, which O(user) can read. It pins what is installed with Patroni. Files
+        that it names with C(-c) or C(-r) count as well.
+      - Where the environment has a version that a line such as C(click<9) or C(patroni==4.1.5; python_version>="3.9")
+        does not allow, it is built anew.
+      - A O(version) that the file does not allow is refused.
+      - A line with a URL or a variable, and a marker that cannot be judged from files alone, are left to pip.
     type: path
   lock_timeout:
     description:

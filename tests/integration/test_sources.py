@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from urllib.parse import urlsplit
 
 import pytest
 from lab import Host, actions
@@ -13,7 +14,6 @@ from lab import Host, actions
 pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("hosts")]
 
 VERSION = "4.1.5"
-DEAD_SOURCE = "deb http://deb.debian.org/debian gone main"
 # Nothing listens on this port of the host.
 DEAD_REPOSITORY = r"[third]\nname=Third\nbaseurl=http://127.0.0.1:9/el9\nskip_if_unavailable=0\ngpgcheck=0\n"
 # A package whose script restarts a service and whose configuration file was changed, half-way through its upgrade.
@@ -56,6 +56,16 @@ cp /usr/bin/sleep /usr/local/bin/witness
 """
 
 
+def mirror(host: Host) -> str:
+    """The URL of the mirror that a host has."""
+    return host.shell("grep --only-matching --max-count=1 'http[^ ]*' /etc/apt/sources.list").strip()
+
+
+def add_dead_source(host: Host) -> None:
+    """Name a suite that is gone."""
+    host.shell(f"echo 'deb {mirror(host)} gone main' > /etc/apt/sources.list.d/dead.list")
+
+
 def started(host: Host) -> str:
     return host.shell("systemctl show --property=MainPID,ExecMainStartTimestampMonotonic witness")
 
@@ -71,7 +81,7 @@ def debian(hosts: dict[str, Host]) -> t.Iterator[Host]:
 
 
 def test_dead_source_beside_others(debian: Host) -> None:
-    debian.shell(f"echo '{DEAD_SOURCE}' > /etc/apt/sources.list.d/dead.list")
+    add_dead_source(debian)
 
     result = debian.install(version=VERSION)
 
@@ -81,7 +91,8 @@ def test_dead_source_beside_others(debian: Host) -> None:
 
 
 def test_dead_source_and_stale_lists(debian: Host) -> None:
-    debian.shell(f"apt-get update; echo '{DEAD_SOURCE}' > /etc/apt/sources.list.d/dead.list")
+    debian.shell("apt-get update")
+    add_dead_source(debian)
     debian.shell(STALE)
 
     result = debian.install(version=VERSION)
@@ -91,23 +102,26 @@ def test_dead_source_and_stale_lists(debian: Host) -> None:
 
 
 def test_only_a_dead_source(debian: Host) -> None:
-    debian.shell(f"echo '{DEAD_SOURCE}' > /etc/apt/sources.list.d/dead.list; mv /etc/apt/sources.list /root/")
+    add_dead_source(debian)
+    url = mirror(debian)
+    debian.shell("mv /etc/apt/sources.list /root/")
     try:
         result = debian.install(version=VERSION)
     finally:
         debian.shell("mv /root/sources.list /etc/apt/")
 
     assert result["failed"]
-    assert "http://deb.debian.org/debian gone Release: 404  Not Found" in result["msg"]
+    assert f"{url} gone Release: 404  Not Found" in result["msg"]
 
 
 def test_no_name_server(debian: Host) -> None:
+    host = urlsplit(mirror(debian)).hostname
     debian.shell("echo nameserver 127.0.0.1 > /etc/resolv.conf")
 
     result = debian.install(version=VERSION, retries=0)
 
     assert result["failed"]
-    assert "Temporary failure resolving 'deb.debian.org'" in result["msg"]
+    assert f"Temporary failure resolving '{host}'" in result["msg"]
 
 
 def test_services_and_configuration_files_are_left_alone(debian: Host) -> None:

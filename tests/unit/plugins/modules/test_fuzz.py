@@ -34,7 +34,7 @@ ANSWERS = {
     ("systemctl", "show"): "MainPID=0\nActiveState=inactive\nUnitFileState=disabled\nNeedDaemonReload=no\n",
     ("apt-cache", "show"): "Package: pipx\n",
     ("pipx", "--version"): "1.1.0\n",
-    ("python", "-m"): "patroni (4.1.5)\nAvailable versions: 4.1.5, 4.0.11\n",
+    ("python3.11", "-I"): "Would install patroni-4.1.5\n",
 }
 # In the middle of what else is valid.
 HOSTILE = (

@@ -1624,10 +1624,12 @@ def test_check_mode_asks_with_the_python_of_pipx(machine):
 def test_a_version_against_the_constraints_is_refused_before_anything_changes(installed, check, line):
     constraints = Path(installed.base, "c.txt")
     constraints.write_text(f"{line}\n", "utf-8")
+    pipx = Path(installed.base, "usr/bin/pipx")
+    pipx.write_text(f"#!{installed.interpreter}\n", "utf-8")
     before = installed.tree()
 
-    # Its own Python is known, and so is what it holds.
-    result = installed.run(shown(installed), fails=True, check=check, version="4.1.5", constraints=str(constraints))
+    looks = shown(installed), pipx_version(str(pipx))
+    result = installed.run(*looks, fails=True, check=check, version="4.1.5", constraints=str(constraints))
 
     assert result["msg"] == f"version: 4.1.5 contradicts {line.partition(' ')[0]} in {constraints}; change one of them"
     assert (result["changed"], result["steps"]) == (False, [])
@@ -1797,7 +1799,7 @@ def test_injected_packages_move_along(injected):
     planned = injected.run(
         shown(injected),
         pipx_version(f"{injected.base}/usr/bin/pipx"),
-        asks_index(injected, "--pre", out="patroni (4.1.5)\nAvailable versions: 4.1.5, 4.1.4\n"),
+        asks(injected, share_pip(injected), f"{WANTED}==4.1.4", out="patroni-4.1.4"),
         check=True,
         version="4.1.4",
     )
