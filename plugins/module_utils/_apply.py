@@ -13,7 +13,7 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files, _output, _sources
+from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files, _output, _selinux, _sources
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
@@ -233,11 +233,27 @@ class Applier:
             self._check(step)
             self._note_python(step)
             with self._host.identity(account):
-                self._host.make_executable_for_systemd(f"{step.path}/bin/patroni")
+                self._label_new(f"{step.path}/bin/patroni")
         except BaseException:
             with self._host.identity(account):
                 _files.remove_tree(step.generation)
             raise
+
+    @staticmethod
+    def _label_new(path: str) -> None:
+        """Label what systemd is to start, whether or not it may start it as it is: so it is the same on every host."""
+        label = _selinux.read_label(path)
+        if label is None or label == _selinux.executable_label(label):
+            return
+        try:
+            _selinux.write_label(path, _selinux.executable_label(label))
+        except OSError:
+            if not _selinux.systemd_may_execute(label):
+                raise
+
+    def _set_label(self, step: model.SetLabel) -> None:
+        with self._host.acting(self._desired.account, step.as_account):
+            _selinux.write_label(step.path, step.after)
 
     def _switch_environment(self, step: model.SwitchEnvironment) -> None:
         # Among the generations, so that it is found and removed if this run does not come to that.
@@ -330,8 +346,11 @@ class Applier:
         """Tell what an index or a wheelhouse lacks from an index that gave no answer."""
         output = error.completed.output
         offered, missing = _output.parse_offered(output), _output.parse_missing(output)
+        conflict = _output.parse_conflict(output)
         if offered:
             return CommandError(_output.not_offered(step.requirement, offered), error.completed)
+        if conflict:
+            return CommandError(_output.in_conflict(step.requirement, conflict), error.completed)
         if missing is None:
             return error
         if self._desired.sources.no_index:

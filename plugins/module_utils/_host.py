@@ -26,7 +26,6 @@ _Found = t.TypeVar("_Found")
 _POLL_SECONDS = 1.0
 _PATH_MAX = 4096
 _NOT_STARTED = 127
-_EXECUTABLE_TYPE = "bin_t"
 
 
 class Host:
@@ -209,23 +208,6 @@ class Host:
         if found is None:
             raise PatroniInstallError(f"{name} was not found; it belongs to the package {package}, install that")
         return found
-
-    def make_executable_for_systemd(self, path: str) -> None:
-        """Label a file so that systemd may execute it; nothing where SELinux is off.
-
-        Below a home and below /var/lib/pgsql the policy gives labels that systemd may not execute (203/EXEC).
-        """
-        if self._module.selinux_enabled():
-            self._module.set_context_if_different(path, [None, None, _EXECUTABLE_TYPE, None], False)
-
-    def warn_of_label(self, path: str) -> None:
-        """Warn where SELinux is on and a file, labelled by others, is one that systemd may not execute."""
-        if not self._module.selinux_enabled():
-            return
-        found = self._module.selinux_context(path)[2]
-        if found != _EXECUTABLE_TYPE:
-            remedy = f"chcon -t {_EXECUTABLE_TYPE} {path}"
-            self.warn(f"SELinux labels {path} as {found}, which systemd may not execute; run: {remedy}")
 
     def label(self, path: str, final: str) -> None:
         """Give a file the SELinux context that its final path shall have; nothing where SELinux is off."""

@@ -271,6 +271,21 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Label:
+    """A SELinux label that keeps systemd from starting a file.
+
+    Attributes:
+        needed: the one that it should have.
+        account_controls: the account can change the way to the file, so that only its own identity is safe there.
+    """
+
+    path: str
+    found: str
+    needed: str
+    account_controls: bool
+
+
+@dataclass(frozen=True)
 class Pipx:
     """A pipx that the account can run; its version is None while the account is still to be created.
 
@@ -346,6 +361,7 @@ class Observed:
         executables: what lies in bin_dir under the names of executables; targets of links with their folder resolved.
         pointer: what lies where the environment is to be found.
         next_generation: the folder that the next environment is to be built in.
+        unfit_label: of what systemd is to start; None if systemd may start it.
         retired: environments of this installation that are not in use any more, and what an interrupted run left.
         newest: the newest version that the index offers; None where nobody asked.
         configuration: what the unit is to name; None for what is desired.
@@ -370,6 +386,7 @@ class Observed:
     pointer: PathState = field(default_factory=PathState)
     next_generation: str = ""
     retired: tuple[str, ...] = ()
+    unfit_label: Label | None = None
     newest: str | None = None
     configuration: Configuration | None = None
     python: str | None = None
@@ -449,6 +466,16 @@ class SetAttributes(_PathStep):
     uid: int
     gid: int
     mode: int
+    as_account: bool
+
+
+@dataclass(frozen=True)
+class SetLabel(_PathStep):
+    """Give a file the SELinux label with which systemd may execute it."""
+
+    action = "set_label"
+    before: str
+    after: str
     as_account: bool
 
 

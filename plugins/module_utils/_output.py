@@ -130,7 +130,7 @@ def is_pip_answer(completed_rc: int, text: str) -> bool:
 
 def parse_conflict(text: str) -> str | None:
     """Read which demands pip found not to go together; of many the first ones."""
-    matched = re.findall(r"^The conflict is caused by:\n((?:[ \t]+\S.*\n)+)", text, re.MULTILINE)
+    matched = re.findall(r"conflict is caused by:\n((?:[ \t]+\S.*\n)+)", text)
     return "; ".join(line.strip() for line in matched[-1].splitlines()[:_CONFLICTS]) if matched else None
 
 
@@ -205,7 +205,7 @@ def parse_cause(text: str) -> str:
         _last(lines, _HOST.search),
         shown(parse_sources(text)),
         *(_last(lines, kind.search) for kind in (_TRUST, _REFUSED, _PASSING)),
-        _conflict(text),
+        parse_conflict(text),
         f"pip found no file for {missing}" if missing else None,
         _last([line for line in lines if not _RESTATES.match(line)], _ERROR.match),
         _last(lines, _ERROR.match),
@@ -230,12 +230,6 @@ def _last(lines: t.Sequence[str], is_telling: t.Callable[[str], object]) -> str 
     found = [line for line in lines if is_telling(line) and "(from versions" not in line]
     # A warning of apt goes before an error.
     return max(found, key=lambda line: (not line.startswith("W: "), found.index(line)), default=None)
-
-
-def _conflict(text: str) -> str:
-    """What pip says of requirements that contradict each other, such as a version and a constraint."""
-    matched = re.search(r"conflict is caused by:\n((?: +\S.*\n)+)", text)
-    return "; ".join(line.strip() for line in matched.group(1).splitlines()) if matched else ""
 
 
 def parse_offered(text: str) -> tuple[str, ...]:

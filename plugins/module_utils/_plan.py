@@ -38,6 +38,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     RemoveExecutables,
     RemoveUnit,
     SetAttributes,
+    SetLabel,
     SwitchEnvironment,
     WriteUnit,
 )
@@ -93,6 +94,9 @@ def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]
             retired = (*retired, *_own_root(desired, environment.path))
     elif environment is not None:
         yield from _exposure(desired, observed, environment)
+        unfit = observed.unfit_label
+        if unfit is not None:
+            yield SetLabel(unfit.path, unfit.found, unfit.needed, unfit.account_controls)
     for path in retired:
         if not f"{observed.service.environment}/".startswith(f"{path}/"):
             yield RemoveEnvironment(path)

@@ -11,7 +11,13 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _index, _output, _sources
+from ansible_collections.pgedge.platform.plugins.module_utils import (
+    _commands,
+    _index,
+    _output,
+    _selinux,
+    _sources,
+)
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
     environment_drift,
@@ -38,6 +44,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     SWITCH,
     Configuration,
     Environment,
+    Label,
     Observed,
     PathState,
     Pipx,
@@ -119,7 +126,20 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
         pointer=pointer,
         next_generation=_next_generation(desired, generations),
         retired=retired,
+        unfit_label=_probe_label(desired, chosen, host, names) if chosen else None,
     )
+
+
+def _probe_label(desired: Desired, environment: Environment, host: Host, names: Names) -> Label | None:
+    """Look whether SELinux keeps systemd from starting an environment's Patroni."""
+    path = f"{environment.path}/bin/patroni"
+    with host.identity(desired.account):
+        label = _selinux.read_label(path)
+    if label is None or _selinux.systemd_may_execute(label):
+        return None
+    with host.identity(desired.account):
+        controlled = bool(_controlled(names, path))
+    return Label(path, label, _selinux.executable_label(label), controlled)
 
 
 def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:

@@ -166,6 +166,8 @@ def _diff(
         yield _entry(_DIRECTORIES, "", f"{step.path}  {_owned(desired, step)}\n")
     elif isinstance(step, model.SetAttributes):
         yield _entry(step.path, _attributes(desired, before.config_dir.state), _attributes(desired, step))
+    elif isinstance(step, model.SetLabel):
+        yield _entry(f"{step.path} (SELinux label)", f"{step.before}\n", f"{step.after}\n")
     elif isinstance(step, model.BuildEnvironment):
         new = _described(version or "the newest that the index offers", step.extras, step.injected)
         yield _entry(desired.environment, _environment(desired, before, new), new)

@@ -51,8 +51,6 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
             if corrected:
                 steps = (*_without_unit(steps), *_apply_more(applier, corrected, steps))
                 after = probe(desired, host, known=before)
-    if after is not None and after.environment is not None:
-        host.warn_of_label(f"{after.environment.path}/bin/patroni")
     _warn(desired, before, steps, host)
     return _report.success(desired, before, steps, after=after, pipx=pipx)
 

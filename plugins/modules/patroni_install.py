@@ -321,8 +321,9 @@ steps:
     action:
       description:
         - What was done. One of V(refresh_package_lists), V(install_packages), V(install_pipx), V(create_directory),
-          V(set_attributes), V(remove_directory), V(build_environment), V(switch_environment), V(remove_environment),
-          V(expose_executables), V(remove_executables), V(write_unit), V(remove_unit), V(reload_systemd).
+          V(set_attributes), V(set_label), V(remove_directory), V(build_environment), V(switch_environment),
+          V(remove_environment), V(expose_executables), V(remove_executables), V(write_unit), V(remove_unit),
+          V(reload_systemd).
         - V(build_environment) builds in a folder of its own, beside what is in use; V(switch_environment) points to it,
           in one rename. An environment that the service still runs in is kept, and the first run after its restart
           removes it, with V(remove_environment).

@@ -23,7 +23,14 @@ from unittest import mock
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _apply, _host, _index, _params, _probe
+from ansible_collections.pgedge.platform.plugins.module_utils import (
+    _apply,
+    _host,
+    _index,
+    _params,
+    _probe,
+    _selinux,
+)
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_environment, make_interpreter
 
@@ -45,6 +52,15 @@ LOOKING = (
     "-c import sys;",
     "-c import os, sys; print(",
 )
+# Of an account's files, where nobody has said otherwise.
+USUAL_LABEL = "system_u:object_r:postgresql_db_t:s0"
+# As selinuxfs numbers them.
+PERMISSIONS = {
+    "file/perms/execute": "15",
+    "file/perms/execute_no_trans": "18",
+    "file/perms/entrypoint": "19",
+    "process/perms/transition": "2",
+}
 # Variables of the caller's session that no program may get, whatever it is.
 SESSION = {
     "APT_CONFIG": "/root/apt.conf",
@@ -439,6 +455,44 @@ class Machine:
         os.makedirs(f"{self.base}/var/lib/apt/lists", exist_ok=True)
         Path(self.base, "var/lib/apt/lists/deb.example.org_debian_Packages").touch()
 
+    def load_policy(self, *executable: str) -> dict[str, str]:
+        """Switch SELinux on.
+
+        Args:
+            executable: the types that systemd may execute.
+
+        Returns:
+            The labels of files that have another one than is usual.
+        """
+        system = Path(self.base, "sys/fs/selinux")
+        for name in ("access", "class/file/index", "class/process/index", *(f"class/{name}" for name in PERMISSIONS)):
+            (system / name).parent.mkdir(parents=True, exist_ok=True)
+            (system / name).write_text(PERMISSIONS.get(name[len("class/") :], "1"), "utf-8")
+        os.makedirs(f"{self.base}/proc/1/attr")
+        Path(self.base, "proc/1/attr/current").write_bytes(b"system_u:system_r:init_t:s0\0")
+        labels: dict[str, str] = {}
+
+        def answer(name: str, question: str) -> str:
+            if name == "create":
+                return "system_u:system_r:initrc_t:s0"
+            _source, target, *_more = question.split()
+            return "ffffffff 0 0 0 0 0" if target.split(":")[2] in ("initrc_t", *executable) else "0 0 0 0 0 0"
+
+        def write(path: str, name: str, value: bytes, *, follow_symlinks: bool) -> None:
+            assert (name, follow_symlinks) == ("security.selinux", False)
+            assert self.kernel.uid == self.kernel.lstat(path).st_uid
+            labels[path] = value.rstrip(b"\0").decode()
+
+        def read(path: str, name: str, *, follow_symlinks: bool) -> bytes:
+            assert (name, follow_symlinks) == ("security.selinux", False)
+            os.lstat(path)
+            return f"{labels.get(path, USUAL_LABEL)}\0".encode()
+
+        self._monkeypatch.setattr(_selinux, "_ask", answer)
+        self._monkeypatch.setattr(os, "getxattr", read)
+        self._monkeypatch.setattr(os, "setxattr", write)
+        return labels
+
     def look(self, path: str) -> tuple[int, int, int]:
         """The owner, the group and the mode of what lies at a path."""
         found = os.lstat(path)
@@ -497,6 +551,8 @@ class Machine:
             set_attribute(room, "time", clock)
         set_attribute(basic.AnsibleModule, "warn", lambda _module, message: self.warnings.append(message))
         set_attribute(basic.AnsibleModule, "selinux_enabled", lambda _module: False)
+        set_attribute(_selinux, "_FILESYSTEM", f"{self.base}/sys/fs/selinux")
+        set_attribute(_selinux, "_SYSTEMD", f"{self.base}/proc/1/attr/current")
         for name in set(os.environ) - {"PYTEST_CURRENT_TEST"}:
             self._monkeypatch.delenv(name)
         for name, value in {**SESSION, "HOME": os.path.dirname(self.base)}.items():

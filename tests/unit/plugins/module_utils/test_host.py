@@ -241,17 +241,6 @@ def test_require(folders, make_host):
     assert str(refused.value) == "tool was not found; it belongs to the package tool-utils, install that"
 
 
-@pytest.mark.parametrize(("enabled", "asked"), [(True, ["bin_t"]), (False, [])])
-def test_label_that_lets_systemd_execute(make_host, enabled, asked):
-    host, seen = make_host(), []
-    host._module.selinux_enabled = lambda: enabled
-    host._module.set_context_if_different = lambda path, context, changed: seen.append((path, context))
-
-    host.make_executable_for_systemd("/e/bin/patroni")
-
-    assert seen == [("/e/bin/patroni", [None, None, kind, None]) for kind in asked]
-
-
 @pytest.mark.parametrize("enabled", [True, False])
 def test_label_of_the_final_path(make_host, enabled):
     host, seen = make_host(), []
@@ -262,29 +251,3 @@ def test_label_of_the_final_path(make_host, enabled):
     host.label("/x/.unit.new", "/x/unit")
 
     assert seen == ([("/x/.unit.new", "context of /x/unit")] if enabled else [])
-
-
-@pytest.mark.parametrize(
-    ("enabled", "found", "warnings"),
-    [
-        pytest.param(False, None, [], id="off"),
-        pytest.param(True, "bin_t", [], id="right"),
-        pytest.param(
-            True,
-            "postgresql_db_t",
-            [
-                "SELinux labels /e/bin/patroni as postgresql_db_t, which systemd may not execute; "
-                "run: chcon -t bin_t /e/bin/patroni"
-            ],
-            id="wrong",
-        ),
-    ],
-)
-def test_warning_of_a_label(make_host, enabled, found, warnings):
-    host = make_host()
-    host._module.selinux_enabled = lambda: enabled
-    host._module.selinux_context = lambda path: ["system_u", "object_r", found, "s0"]
-
-    host.warn_of_label("/e/bin/patroni")
-
-    assert host._module.warnings == warnings

@@ -1636,6 +1636,57 @@ def test_a_version_against_the_constraints_is_refused_before_anything_changes(in
     assert installed.tree() == before
 
 
+def test_a_label_that_was_lost_is_set_again(installed):
+    labels = installed.load_policy("bin_t")
+    script = f"{installed.built(1)}/bin/patroni"
+
+    planned = installed.run(shown(installed), check=True)
+    # Planned again under the lock, and looked at afterwards.
+    result = installed.run(*[shown(installed)] * 3)
+    again = installed.run(shown(installed))
+
+    assert steps(planned) == steps(result) == [("set_label", script)]
+    assert planned["diff"] == result["diff"]
+    assert [(entry["before"], entry["after"]) for entry in result["diff"]] == [
+        ("system_u:object_r:postgresql_db_t:s0\n", "system_u:object_r:bin_t:s0\n")
+    ]
+    assert labels == {script: "system_u:object_r:bin_t:s0"}
+    assert result["msg"] == f"Patroni 4.1.5 is put right in {installed.pointer}: set_label"
+    assert again["changed"] is False
+    assert installed.warnings == []
+
+
+def test_a_label_that_systemd_may_execute_is_left(installed):
+    labels = installed.load_policy("bin_t", "postgresql_db_t")
+
+    assert installed.run(shown(installed))["changed"] is False
+    assert labels == {}
+    assert installed.warnings == []
+
+
+def test_an_environment_is_labelled_when_it_is_built(installed):
+    labels = installed.load_policy("bin_t")
+
+    result = installed.run(*upgrade(installed, "4.1.6"), version="4.1.6")
+
+    assert "set_label" not in [action for action, _target in steps(result)]
+    assert labels == {f"{installed.built(2)}/bin/patroni": "system_u:object_r:bin_t:s0"}
+
+
+def test_a_label_that_cannot_be_set(installed, monkeypatch):
+    installed.load_policy("bin_t")
+
+    def refuse(*_arguments, **_named):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+
+    result = installed.run(*[shown(installed)] * 2, fails=True)
+
+    assert result["msg"] == f"set_label {installed.built(1)}/bin/patroni: [Errno 95] Operation not supported"
+    assert (result["changed"], result["steps"]) == (False, [])
+
+
 def test_check_mode_asks_no_index_for_what_is_there(installed):
     assert installed.run(shown(installed), check=True, version="4.1.5")["changed"] is False
 
