@@ -61,7 +61,7 @@ def decode(raw: bytes) -> str:
     """Read text as pip does: by the mark at its beginning, by what its first lines declare, else as UTF-8."""
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
-            return raw[len(mark) :].decode(encoding, "replace")
+            return raw.replace(mark, b"", 1).decode(encoding, "replace")
     declared = next(filter(None, map(_DECLARED.match, raw.split(b"\n")[:2])), None)
     try:
         return raw.decode(declared.group(1).decode("ascii") if declared else "utf-8", "replace")

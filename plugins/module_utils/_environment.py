@@ -51,7 +51,7 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
     python_version = None
     try:
         packages = _site_packages(path, python)
-        python_version = packages.split("/")[-2][len("python") :]
+        python_version = packages.split("/")[-2].replace("python", "", 1)
         info = _distribution(packages, "patroni")
         version = info.rpartition("/patroni-")[2][: -len(".dist-info")]
         executables = _executables(info)

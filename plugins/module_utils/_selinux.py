@@ -58,11 +58,8 @@ def systemd_may_execute(label: str) -> bool:
         service = _ask("create", f"{systemd} {label} {_class_number('process')}")
         if service == systemd:
             return _allows(systemd, label, "file", "execute", "execute_no_trans")
-        return (
-            _allows(systemd, label, "file", "execute")
-            and _allows(systemd, service, "process", "transition")
-            and _allows(service, label, "file", "entrypoint")
-        )
+        started = _allows(systemd, label, "file", "execute") and _allows(systemd, service, "process", "transition")
+        return started and _allows(service, label, "file", "entrypoint")
     except (OSError, ValueError):
         return False
 
