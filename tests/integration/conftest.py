@@ -104,31 +104,44 @@ def molecule(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Mol
     return run
 
 
-def boot(molecule: Molecule) -> None:
-    """Boot the hosts and give them the account; once more, and said so, where the machine was too busy for it."""
+@pytest.fixture(scope="session")
+def prepared() -> t.Iterator[dict[str, str]]:
+    """The images of hosts as the first module of tests found them, by the variable that puts them in place."""
+    kept: dict[str, str] = {}
+    yield kept
+    if kept:
+        subprocess.run(["docker", "rmi", "--force", *kept.values()], stdout=subprocess.DEVNULL, check=True)
+
+
+def boot(molecule: Molecule, prepared: dict[str, str]) -> None:
+    """Boot the hosts, with the account; once more, and said so, where the machine was too busy for it."""
     for last in (False, True):
-        # This prepares them as well.
-        done = molecule("create")
-        if done.returncode == 0:
+        for verb in ("create",) if prepared else ("create", "prepare"):
+            done = molecule(verb, **prepared)
+            # In the message too, because a short summary shows no more than that.
+            reason = f"molecule {verb} failed: {done.stdout[-3000:]}"
+            if done.returncode != 0:
+                break
+        else:
             return
-        # In the message too, because a short summary shows no more than that.
-        reason = f"molecule create failed: {done.stdout[-3000:]}"
         assert not last, reason
         warnings.warn(reason, stacklevel=1)
         molecule("destroy")
 
 
 @pytest.fixture(scope="module")
-def hosts(images: None, molecule: Molecule, collections: Path) -> t.Iterator[dict[str, Host]]:
+def hosts(images: None, molecule: Molecule, collections: Path, prepared: dict[str, str]) -> t.Iterator[dict[str, Host]]:
     """Booted hosts with the account, and with the module's code laid out for the driver.
 
     New ones for each module, because the scenario boots its own under the same names.
     """
     try:
-        boot(molecule)
+        boot(molecule, prepared)
         booted = {name: Host(name) for name in IMAGES}
-        for host in booted.values():
-            host.lay_out(collections)
+        if not prepared:
+            for host in booted.values():
+                host.lay_out(collections)
+            prepared.update({IMAGES[name]: host.keep() for name, host in booted.items()})
         yield booted
     finally:
         molecule("destroy")

@@ -78,6 +78,12 @@ class Host:
         ):
             self.copy(source, f"{LAID_OUT}/{target}")
 
+    def keep(self) -> str:
+        """Make an image of the host as it is, and return its name."""
+        image = f"{self.container}:kept"
+        subprocess.run(["docker", "commit", self.container, image], stdout=subprocess.DEVNULL, check=True)
+        return image
+
     def copy(self, source: Path, target: str) -> None:
         subprocess.run(["docker", "cp", "--quiet", str(source), f"{self.container}:{target}"], check=True)
 
