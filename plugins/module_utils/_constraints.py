@@ -163,8 +163,11 @@ class _Marker:
             matched = _TOKEN.match(text, position)
             if matched is None or matched.lastgroup is None:
                 raise _Unclear
-            kind = "text" if matched.lastgroup in ("single", "double") else matched.lastgroup
-            self._tokens.append((kind, " ".join(matched.group(matched.lastgroup).split())))
+            written = matched.group(matched.lastgroup)
+            if matched.lastgroup in ("single", "double"):
+                self._tokens.append(("text", written))
+            else:
+                self._tokens.append((matched.lastgroup, " ".join(written.split())))
             position = matched.end()
 
     def judge(self) -> bool | None:

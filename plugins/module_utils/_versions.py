@@ -95,17 +95,21 @@ def _clause_allows(clause: str, version: str) -> bool | None:
     return _is_ordered(operator, found, limit)
 
 
-def _is_ordered(operator: str, found: _Version, limit: _Version) -> bool:
-    """Compare as PEP 440 has it: what comes before or after a release, or adds to it, is not beyond it."""
+def _is_ordered(operator: str, found: _Version, limit: _Version) -> bool | None:
+    """Compare as PEP 440 has it: what comes before or after a release, or adds to it, is not beyond it.
+
+    Whether that holds for a limit which is itself before or after a release, pip's versions do not agree.
+    """
     same_release = found[:2] == limit[:2]
     if operator == "<=":
         return found.public <= limit
     if operator == ">=":
         return found.public >= limit
     if operator == "<":
-        return found < limit and not (same_release and found.is_early and not limit.is_early)
-    added = found.local or (found.post != _FIRST and limit.post == _FIRST)
-    return found > limit and not (same_release and added)
+        before = same_release and found.is_early and not limit.is_early
+        return None if before and limit.post != _FIRST else found < limit and not before
+    added = same_release and (bool(found.local) or (found.post != _FIRST and limit.post == _FIRST))
+    return None if added and limit.is_early else found > limit and not added
 
 
 def _matches_prefix(operator: str, version: str, prefix: str) -> bool | None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _constraints
@@ -222,3 +224,34 @@ def test_contradicted():
     assert _constraints.contradicted(sources, "3.11", "patroni", "3.3").specifier == ">=4"
     assert _constraints.contradicted(sources, "3.7", "patroni", "3.3") is None
     assert _constraints.contradicted(sources, "3.11", "other", "1") is None
+
+
+def test_markers_are_judged_as_pip_judges_them():
+    """By the library that pip has inside: what holds for certain holds there, and the opposite does not."""
+    # Older ones take some versions for what they are not.
+    pytest.importorskip("packaging", minversion="24")
+    markers = pytest.importorskip("packaging.markers")
+    facts = {
+        "python_version": "3.11",
+        "python_full_version": "3.11.7",
+        "os_name": "posix",
+        "sys_platform": "linux",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
+    values = ("3.8", "3.11", "3.11.*", "3.12", "3.11.7", "posix", "linux", "win32", "x86_64", "CPython", "a linux b")
+    operators = ("==", "!=", "<", "<=", ">", ">=", "~=", "in", "not in", "===")
+    held = 0
+    for name, operator, value in itertools.product(facts, operators, values):
+        for text in (f"{name} {operator} '{value}'", f"'{value}' {operator} {name}"):
+            for marker in (text, f"os_name == 'nt' or ({text} and os_name == 'posix')"):
+                try:
+                    expected = markers.Marker(marker).evaluate(facts)
+                except ValueError:
+                    continue
+                sources = Sources(limits=(Limit("a", "==1", marker),), machine="x86_64")
+                holds = bool(_constraints.applicable(sources, "3.11"))
+                held += holds
+                assert expected or not holds, marker
+    assert held > 300

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._versions import (
@@ -112,3 +114,25 @@ def test_what_cannot_be_told_is_not_guessed(specifier, version, verdict):
 )
 def test_exact_version(specifier, version):
     assert exact_version(specifier) == version
+
+
+def test_specifiers_are_judged_as_pip_judges_them():
+    """By the library that pip has inside; of what its versions do not agree on, nothing is said."""
+    # Older ones take some versions for what they are not.
+    pytest.importorskip("packaging", minversion="24")
+    specifiers = pytest.importorskip("packaging.specifiers")
+    releases, additions = ("4", "4.1.0", "4.10", "1!4"), ("", "rc1", "a2", ".post1", ".dev3", "b1.dev2", "+x.1", "+5")
+    versions = [f"{release}{addition}" for release in releases for addition in additions]
+    judged = 0
+    for operator, limit in itertools.product(
+        ("==", "!=", "<", "<=", ">", ">=", "~=", "==="), (*versions, "4.*", "4.1.*", "1!4.*")
+    ):
+        try:
+            specifier = specifiers.SpecifierSet(f"{operator}{limit}")
+        except specifiers.InvalidSpecifier:
+            continue
+        for version in versions:
+            verdict = allows(f"{operator}{limit}", version)
+            judged += verdict is not None
+            assert verdict in (None, specifier.contains(version, prereleases=True)), (version, operator, limit)
+    assert judged > 6000
