@@ -1750,6 +1750,12 @@ def test_environment_of_an_older_pipx_is_adopted(machine):
     assert result["venv"] == legacy
     assert machine.look(machine.unit_path) == (0, 0, 0o644)
 
+    labels = machine.load_policy("bin_t")
+    labelled = machine.run(*[shown(machine)] * 3)
+
+    assert steps(labelled) == [("set_label", f"{legacy}/bin/patroni")]
+    assert labels == {f"{legacy}/bin/patroni": "system_u:object_r:bin_t:s0"}
+
 
 THEIRS = """\
 [Unit]
