@@ -175,10 +175,10 @@ class Host:
     def in_use(self, path: str, account: Account) -> bool:
         """Whether a process was started from below a directory of the account's, under whatever name."""
         # A mount with hidepid shows the processes of others to root alone, and NFS the files to the account alone.
-        programs = set(_programs())
+        origins = _origins()
         with self.identity(account):
             identity = identity_of(path)
-            places = (os.path.realpath(os.path.dirname(program)) for program in programs)
+            places = set(map(os.path.realpath, origins))
             return identity is not None and any(
                 identity == identity_of(step) for place in places for step in ways(place)
             )
@@ -244,14 +244,20 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _programs() -> t.Iterator[str]:
-    """The programs of all processes, by the first word of their command lines.
+def _origins() -> set[str]:
+    """The directories that processes were started from, by their command lines and by what a Python has loaded.
 
-    That is the interpreter in an environment where the executable is a script there, whose file is the system's.
+    The first word of a command line is the interpreter in an environment where the executable is a script there, whose
+    file is the system's. A Python that was started by way of a link is told by its libraries: the link may lead
+    elsewhere by now.
     """
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal():
-            with contextlib.suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as stream:
-                program = os.fsdecode(stream.read(_PATH_MAX).partition(b"\0")[0])
-                if program.startswith("/"):
-                    yield program
+    found: set[str] = set()
+    for entry in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{entry}/cmdline", "rb") as stream:
+                found.add(os.fsdecode(stream.read(_PATH_MAX).partition(b"\0")[0]))
+            # Nothing else is asked what it has loaded: the processes of a database are many.
+            if os.path.basename(os.readlink(f"/proc/{entry}/exe")).startswith("python"):
+                with open(f"/proc/{entry}/maps", "rb") as stream:
+                    found.update(os.fsdecode(line.split(None, 5)[-1].rstrip()) for line in stream if b".so" in line)
+    return {os.path.dirname(path) for path in found if path.startswith("/")}

@@ -164,8 +164,14 @@ def test_two_units_share_an_environment(host: Host) -> None:
 
 
 def test_processes_in_the_environment_keep_it(host: Host) -> None:
-    script = "import time; time.sleep(600)"
-    host.shell(f"nohup {host.venv}/bin/python -c '{script}' > /dev/null 2>&1 & echo $! > /tmp/sleeper", user="postgres")
+    """Also one that was started by way of the link, which an upgrade leads elsewhere."""
+    former = host.run("readlink", "-f", host.venv).stdout.strip()
+    script = "import yaml, time; print(flush=True); time.sleep(600)"
+    start = f"nohup {host.venv}/bin/python -c '{script}' > /tmp/started 2> /dev/null & echo $! > /tmp/sleeper"
+    host.shell(f"{start}; until test -s /tmp/started; do :; done", user="postgres")
+    upgraded = host.install(version=NEW)
+    assert "a process still runs in it" in warned(upgraded)
+    assert host.run("test", "-e", f"{former}/bin/python", check=False).returncode == 0
     refused = host.install(state="absent")
     assert "processes run in" in refused["msg"]
     assert host.works()

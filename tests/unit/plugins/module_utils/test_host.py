@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -251,3 +253,22 @@ def test_label_of_the_final_path(make_host, enabled):
     host.label("/x/.unit.new", "/x/unit")
 
     assert seen == ([("/x/.unit.new", "context of /x/unit")] if enabled else [])
+
+
+def test_a_python_is_found_by_what_it_has_loaded(tmp_path):
+    """It was started by way of a link, which leads elsewhere by now."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "x.so").write_bytes(b"x")
+    link = tmp_path / "link"
+    link.symlink_to("1")
+    script = "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); print(); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script, f"{link}/x.so"], **pipes) as process:
+        process.stdout.readline()
+        link.unlink()
+
+        found = _host._origins()
+
+        process.communicate(b"\n")
+    assert os.path.realpath(tmp_path / "1") in found
+    assert os.path.dirname(sys.executable) in found
