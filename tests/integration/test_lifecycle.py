@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 import zipfile
 from contextlib import contextmanager
@@ -27,7 +28,14 @@ done
 """
 
 
-@pytest.fixture(params=["debian12", "debian13", "el9"])
+HOSTS = ("debian12", "debian13", "el9")
+# For what takes minutes; all of them with PGEDGE_FAULTS=full.
+LONG = pytest.mark.parametrize(
+    "host", HOSTS if os.environ.get("PGEDGE_FAULTS") == "full" else (HOSTS[0], HOSTS[-1]), indirect=True
+)
+
+
+@pytest.fixture(params=HOSTS)
 def host(request: pytest.FixtureRequest, hosts: dict[str, Host]) -> Host:
     return hosts[request.param]
 
@@ -89,6 +97,7 @@ def broken_release(folder: Path) -> Path:
     return wheel
 
 
+@LONG
 def test_nobody_sees_a_gap(
     installed: Host, tmp_path: Path, figures: t.Callable[..., None], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,6 +230,7 @@ def test_a_run_without_change_takes_no_lock(installed: Host) -> None:
         held.wait(timeout=30)
 
 
+@LONG
 def test_repairs(installed: Host) -> None:
     host = installed
     venv, bin_dir = host.venv, host.bin_dir
