@@ -1449,13 +1449,13 @@ def pip(installed):
     return share_pip(installed)
 
 
-def asks(machine, pip, requirement=None, python=None, variables=ASKING, **answer):
+def asks(machine, pip, requirement=None, python=None, variables=None, **answer):
     """A question to the index: about Patroni alone, or about a requirement and all that it needs."""
     run = [str(python or machine.interpreter), "-I", "-B", *pip, "install", "--dry-run", "--ignore-installed"]
     about = [requirement] if requirement else ["--no-deps", "patroni"]
     if "out" in answer:
         answer["out"] = f"Collecting patroni\nWould install {answer['out']}\n"
-    return Call([*run, *about], variables=variables, as_account=True, **answer)
+    return Call([*run, *about], variables=variables or ASKING, as_account=True, **answer)
 
 
 def test_the_newest_is_there(installed, pip):
