@@ -105,7 +105,7 @@ def molecule(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Mol
 
 
 @pytest.fixture(scope="session")
-def prepared() -> t.Iterator[dict[str, str]]:
+def kept_images() -> t.Iterator[dict[str, str]]:
     """The images of hosts as the first module of tests found them, by the variable that puts them in place."""
     kept: dict[str, str] = {}
     yield kept
@@ -113,11 +113,11 @@ def prepared() -> t.Iterator[dict[str, str]]:
         subprocess.run(["docker", "rmi", "--force", *kept.values()], stdout=subprocess.DEVNULL, check=True)
 
 
-def boot(molecule: Molecule, prepared: dict[str, str]) -> None:
+def boot(molecule: Molecule, kept_images: dict[str, str]) -> None:
     """Boot the hosts, with the account; once more, and said so, where the machine was too busy for it."""
     for last in (False, True):
-        for verb in ("create",) if prepared else ("create", "prepare"):
-            done = molecule(verb, **prepared)
+        for verb in ("create",) if kept_images else ("create", "prepare"):
+            done = molecule(verb, **kept_images)
             # In the message too, because a short summary shows no more than that.
             reason = f"molecule {verb} failed: {done.stdout[-3000:]}"
             if done.returncode != 0:
@@ -130,18 +130,20 @@ def boot(molecule: Molecule, prepared: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def hosts(images: None, molecule: Molecule, collections: Path, prepared: dict[str, str]) -> t.Iterator[dict[str, Host]]:
+def hosts(
+    images: None, molecule: Molecule, collections: Path, kept_images: dict[str, str]
+) -> t.Iterator[dict[str, Host]]:
     """Booted hosts with the account, and with the module's code laid out for the driver.
 
     New ones for each module, because the scenario boots its own under the same names.
     """
     try:
-        boot(molecule, prepared)
+        boot(molecule, kept_images)
         booted = {name: Host(name) for name in IMAGES}
-        if not prepared:
+        if not kept_images:
             for host in booted.values():
                 host.lay_out(collections)
-            prepared.update({IMAGES[name]: host.keep() for name, host in booted.items()})
+            kept_images.update({IMAGES[name]: host.keep() for name, host in booted.items()})
         yield booted
     finally:
         molecule("destroy")
