@@ -1,7 +1,9 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Serves a folder of wheels as a package index, and dies when a certain address asks it for a wheel.
+"""Serves a folder of wheels as a package index, and dies when a certain address installs Patroni from it.
+
+That address asks for Patroni's wheel before as well, when the change is planned.
 
 Usage: index.py FOLDER PORT ADDRESS
 """
@@ -20,15 +22,18 @@ def project(wheel):
 
 class Index(SimpleHTTPRequestHandler):
     fatal_address = None
+    asked = 0
 
     def do_GET(self):
         matched = re.fullmatch(r"/simple/([^/]+)/", self.path)
         if matched:
             self.send_links(name for name in os.listdir(self.directory) if project(name) == matched.group(1))
-        elif self.client_address[0] == self.fatal_address:
-            os._exit(0)
-        else:
-            super().do_GET()
+            return
+        if self.client_address[0] == self.fatal_address and "/patroni-" in self.path:
+            Index.asked += 1
+            if Index.asked > 1:
+                os._exit(0)
+        super().do_GET()
 
     def send_links(self, wheels):
         page = "".join(f'<a href="/{name}">{name}</a>\n' for name in sorted(wheels)).encode()
