@@ -13,7 +13,14 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files, _output, _selinux, _sources
+from ansible_collections.pgedge.platform.plugins.module_utils import (
+    _commands,
+    _files,
+    _kept,
+    _output,
+    _selinux,
+    _sources,
+)
 from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
 from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
@@ -25,7 +32,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._index import find
 from ansible_collections.pgedge.platform.plugins.module_utils._inherited import BUILD, NETWORK, NOTHING, PIP, Inherited
 from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
 from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx, requested_python
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import meets, normalized_name
+from ansible_collections.pgedge.platform.plugins.module_utils._versions import meets
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
@@ -213,6 +220,7 @@ class Applier:
 
     def _remove_environment(self, step: model.RemoveEnvironment | model.RemoveDirectory) -> None:
         with self._host.identity(self._desired.account):
+            _kept.remove_record(step.path)
             _files.remove_tree(step.path)
 
     def _remove_directory(self, step: model.RemoveDirectory) -> None:
@@ -254,6 +262,19 @@ class Applier:
     def _set_label(self, step: model.SetLabel) -> None:
         with self._host.acting(self._desired.account, step.as_account):
             _selinux.write_label(step.path, step.after)
+
+    def _keep_environment(self, step: model.KeepEnvironment) -> None:
+        with self._host.identity(self._desired.account):
+            _kept.write_record(step)
+
+    def _switch_back(self, step: model.SwitchBack) -> None:
+        account = self._desired.account
+        with self._host.identity(account):
+            self._label_new(f"{step.environment}/bin/patroni")
+        self._switch_environment(step)
+        with self._host.identity(account):
+            # It is written again when this one is left; should it break before that, it is not taken for complete.
+            _kept.remove_record(step.generation)
 
     def _switch_environment(self, step: model.SwitchEnvironment) -> None:
         # Among the generations, so that it is found and removed if this run does not come to that.
@@ -454,21 +475,14 @@ class Applier:
                 f"Patroni {built.version} in place of {step.version}; remove it first, as "
                 f"{self._desired.account.name}, with 'pip uninstall' in that environment"
             )
-        # pip passes over these.
-        lacking = [extra for extra in step.extras if built.offers and normalized_name(extra) not in built.offers]
-        if lacking:
-            self._host.warn(
-                f"Patroni {built.version} does not have the extras {', '.join(lacking)}, so they are left out"
+        _kept.warn_of_lacking_extras(self._host, built, step.extras)
+        failed = _kept.failed_check(self._desired, self._host, built, step.extras)
+        if failed is not None:
+            raise CommandError(
+                f"{step.requirement} was installed but does not run as {self._desired.account.name}: "
+                f"{_output.parse_cause(failed.output)}",
+                failed,
             )
-        extras = [extra for extra in step.extras if extra not in lacking]
-        for command in _commands.checks(step.path, extras):
-            completed = self._host.run(command, inherit=NOTHING, account=self._desired.account)
-            if completed.rc != 0:
-                raise CommandError(
-                    f"{step.requirement} was installed but does not run as {self._desired.account.name}: "
-                    f"{_output.parse_cause(completed.output)}",
-                    completed,
-                )
 
     def _expose(self, bin_dir: str, environment: str, as_account: bool) -> None:
         """Link what the environment offers; drop links into it, or into the one before it, that lead nowhere."""

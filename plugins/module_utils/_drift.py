@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._constraints import applicable
+from ansible_collections.pgedge.platform.plugins.module_utils._constraints import applicable, contradicted
 from ansible_collections.pgedge.platform.plugins.module_utils._versions import (
     allows,
     exact_version,
@@ -84,3 +84,58 @@ def unexposed(observed: Observed, environment: Environment) -> tuple[str, ...]:
 def public_path(desired: Desired, observed: Observed, environment: Environment) -> str:
     """The path under which an environment is known: where it is to be found, if that leads to it."""
     return desired.environment if observed.pointer.target == environment.path else environment.path
+
+
+def target_version(
+    desired: Desired, environment: Environment | None, newest: str | None, python: str | None
+) -> str | None:
+    """The version that a new environment is to have; None for the newest of the index.
+
+    A repair keeps the version: nobody asked to lose it.
+
+    Args:
+        python: the version of the Python that it is for.
+    """
+    kept = environment.version if environment and desired.state == "present" else None
+    if kept and contradicted(desired.sources, python, "patroni", kept):
+        kept = None
+    limits = (limit for limit in applicable(desired.sources, python) if limit.name == "patroni")
+    pinned = next(filter(None, (exact_version(limit.specifier) for limit in limits)), None)
+    return desired.version or newest or pinned or kept
+
+
+def target_extras(desired: Desired, environment: Environment | None) -> tuple[str, ...]:
+    """The extras that a new environment is to have: nobody asked to lose those that were there."""
+    return tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
+
+
+def replaces(
+    desired: Desired, kept: Environment, environment: Environment | None, *, newest: str | None, python: str | None
+) -> bool:
+    """Whether an environment that was kept is what would be built otherwise.
+
+    Args:
+        kept: the one that was kept, read with the extras that a new environment is to have.
+        environment: the one in use.
+        newest, python: as for environment_drift.
+    """
+    version = target_version(desired, environment, newest, kept.python_version)
+    injected = environment.injected if environment else ()
+    return (
+        version is not None
+        and meets(kept.version or "", version)
+        and environment_drift(desired, kept, newest=newest, python=python) is None
+        and set(injected) <= set(kept.injected)
+    )
+
+
+def surplus(desired: Desired, observed: Observed, left: Environment | None = None) -> tuple[str, ...]:
+    """Name the kept environments beyond the number that stays; what the service runs in is not for the taking.
+
+    Args:
+        left: the environment that is about to be kept as well, ahead of the others.
+    """
+    returning = observed.returning.path if observed.returning else None
+    paths = [left.path] if left else []
+    paths += [kept.path for kept in observed.kept if kept.path != returning]
+    return tuple(path for path in paths[desired.keep :] if path != observed.service.environment)

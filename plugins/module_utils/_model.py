@@ -114,6 +114,7 @@ class Desired:
     pipx_version: str | None = None
     sources: Sources = field(default_factory=Sources)
     force: bool = False
+    keep: int = 1
 
     @property
     def environment(self) -> str:
@@ -128,6 +129,11 @@ class Desired:
         next one.
         """
         return f"{self.pipx_home}/patroni"
+
+    def generation_of(self, environment: str) -> str | None:
+        """The generation that holds an environment; None for an environment that was not built here."""
+        path, _venvs, rest = environment.rpartition("/venvs/")
+        return path if rest == "patroni" and path.rpartition("/")[0] == self.generations else None
 
     def shown(self, path: str) -> str:
         """The name of a path as the operator calls it, for messages, results and the unit."""
@@ -286,6 +292,28 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """An environment that was in use and stays, complete, for the way back; from what was noted when it was left.
+
+    Attributes:
+        path: of the environment itself.
+        size: of its generation on the disk, in bytes.
+        left_at: when another one took its place, in seconds since the epoch.
+        since: the same, for people to read.
+        unit: the digest of the unit that was in place then; None if there was none.
+        unit_changed_at: when that unit was written.
+    """
+
+    path: str
+    version: str
+    size: int
+    left_at: float
+    since: str
+    unit: str | None = None
+    unit_changed_at: float = 0.0
+
+
+@dataclass(frozen=True)
 class Pipx:
     """A pipx that the account can run; its version is None while the account is still to be created.
 
@@ -362,7 +390,11 @@ class Observed:
         pointer: what lies where the environment is to be found.
         next_generation: the folder that the next environment is to be built in.
         unfit_label: of what systemd is to start; None if systemd may start it.
-        retired: environments of this installation that are not in use any more, and what an interrupted run left.
+        retired: environments of this installation that are of no use any more, and what an interrupted run left.
+        kept: earlier environments that are complete, the one that was in use last first.
+        returning: the one of them that is as desired, and has just proved that it works; looked for only if the
+            environment in use is not as desired.
+        spoiled: those that do not work any more, and why; looked for only if something is to be done with them.
         newest: the newest version that the index offers; None where nobody asked.
         configuration: what the unit is to name; None for what is desired.
         python: the interpreter that the desired one starts, links resolved; None if any will do.
@@ -387,6 +419,9 @@ class Observed:
     next_generation: str = ""
     retired: tuple[str, ...] = ()
     unfit_label: Label | None = None
+    kept: tuple[Kept, ...] = ()
+    returning: Environment | None = None
+    spoiled: t.Mapping[str, str] = field(default_factory=dict)
     newest: str | None = None
     configuration: Configuration | None = None
     python: str | None = None
@@ -524,6 +559,22 @@ class BuildEnvironment(Step):
 
 
 @dataclass(frozen=True)
+class KeepEnvironment(_PathStep):
+    """Note that an environment is complete, before another one takes its place.
+
+    Attributes:
+        unit: the digest of the unit that is in place; None if there is none.
+        unit_changed_at: when that unit was written.
+    """
+
+    action = "keep_environment"
+    generation: str
+    version: str
+    unit: str | None = None
+    unit_changed_at: float = 0.0
+
+
+@dataclass(frozen=True)
 class SwitchEnvironment(_PathStep):
     """Point to another environment, in one rename, and expose its executables."""
 
@@ -531,6 +582,20 @@ class SwitchEnvironment(_PathStep):
     environment: str
     bin_dir: str
     as_account: bool
+
+
+@dataclass(frozen=True)
+class SwitchBack(SwitchEnvironment):
+    """Point to an environment that was kept."""
+
+    action = "switch_back"
+    generation: str
+    version: str
+    since: str
+
+    @property
+    def target(self) -> str:
+        return f"{self.version}, kept since {self.since}"
 
 
 @dataclass(frozen=True)

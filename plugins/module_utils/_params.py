@@ -117,6 +117,7 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         pipx_version=params["pipx_version"],
         sources=_sources(params, account, host),
         force=params["force"],
+        keep=_not_negative(params, "keep"),
     )
     _check_folders(desired, host, names)
     return desired
@@ -218,11 +219,14 @@ def patience(params: Params) -> Patience:
     Raises:
         PatroniInstallError: one of them is negative.
     """
-    names = ("lock_timeout", "retries", "retry_delay")
-    for name in names:
-        if params[name] < 0:
-            raise PatroniInstallError(f"{name}: {params[name]} is negative; 0 or more is needed")
-    return Patience(**{name: params[name] for name in names})
+    return Patience(**{name: _not_negative(params, name) for name in ("lock_timeout", "retries", "retry_delay")})
+
+
+def _not_negative(params: Params, name: str) -> int:
+    value: int = params[name]
+    if value < 0:
+        raise PatroniInstallError(f"{name}: {value} is negative; 0 or more is needed")
+    return value
 
 
 def _family(identifier: str, like: str, pretty: str) -> tuple[str, str]:

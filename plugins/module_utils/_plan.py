@@ -9,16 +9,20 @@ Check mode shows these steps, a real run carries the same ones out.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import typing as t
 from dataclasses import replace
 
 from ansible_collections.pgedge.platform.plugins.module_utils._commands import requirement
-from ansible_collections.pgedge.platform.plugins.module_utils._constraints import applicable, contradicted
+from ansible_collections.pgedge.platform.plugins.module_utils._constraints import contradicted
 from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
     ESSENTIAL,
     can_notify,
     public_path,
+    surplus,
+    target_extras,
+    target_version,
     unexposed,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
@@ -31,6 +35,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     ExposeExecutables,
     InstallPackages,
     InstallPipx,
+    KeepEnvironment,
     RefreshPackageLists,
     ReloadSystemd,
     RemoveDirectory,
@@ -39,11 +44,12 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     RemoveUnit,
     SetAttributes,
     SetLabel,
+    SwitchBack,
     SwitchEnvironment,
     WriteUnit,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import exact_version, normalized_name
+from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
 
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import (
@@ -83,23 +89,78 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
 def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     environment = observed.environment
     retired = observed.retired
-    if observed.tools is not None:
+    left = None
+    if observed.returning is not None:
+        left = _left(desired, environment)
+        yield from _return(desired, observed, observed.returning)
+        retired = (*retired, *_replaced(desired, environment, left))
+    elif observed.tools is not None:
+        left = _left(desired, environment)
         yield from _prerequisites(desired, observed, observed.tools)
         yield from _folders(desired, observed.pipx_home)
         yield from _folders(desired, observed.bin_dir)
         if observed.tools.shared_damaged:
             yield RemoveDirectory(desired.shared_libraries)
         yield from _build(desired, observed)
-        if environment is not None:
-            retired = (*retired, *_own_root(desired, environment.path))
+        retired = (*retired, *_replaced(desired, environment, left))
     elif environment is not None:
         yield from _exposure(desired, observed, environment)
         unfit = observed.unfit_label
         if unfit is not None:
             yield SetLabel(unfit.path, unfit.found, unfit.needed, unfit.account_controls)
-    for path in retired:
+    outdated = (desired.generation_of(path) for path in surplus(desired, observed, left))
+    for path in (*retired, *(path for path in outdated if path)):
         if not f"{observed.service.environment}/".startswith(f"{path}/"):
             yield RemoveEnvironment(path)
+
+
+def _left(desired: Desired, environment: Environment | None) -> Environment | None:
+    """The environment in use, if it may be kept: it is complete, and nothing but its place will change."""
+    if environment is None or environment.problem or not environment.version:
+        return None
+    return environment if desired.generation_of(environment.path) else None
+
+
+def _replaced(desired: Desired, environment: Environment | None, left: Environment | None) -> t.Iterator[str]:
+    """Name what goes with the environment in use if that cannot be kept; nothing for one of somebody else's."""
+    if environment is None or environment is left:
+        return
+    generation = desired.generation_of(environment.path)
+    if generation:
+        yield generation
+    elif environment.path == desired.legacy_environment:
+        yield environment.path
+
+
+def _keep(desired: Desired, observed: Observed) -> t.Iterator[Step]:
+    """Note that the environment in use is complete, if it will stay: then it can be returned to."""
+    left = _left(desired, observed.environment)
+    generation = desired.generation_of(left.path) if left else None
+    if left is None or generation is None or left.path in surplus(desired, observed, left):
+        return
+    unit = observed.unit
+    yield KeepEnvironment(left.path, generation, left.version or "", digest(unit.text), unit.changed_at)
+
+
+def digest(text: str | None) -> str | None:
+    """Tell a text apart from others, without keeping it."""
+    return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _return(desired: Desired, observed: Observed, environment: Environment) -> t.Iterator[Step]:
+    _require_writable("pipx_home", observed.pipx_home, desired, observed)
+    _require_writable("bin_dir", observed.bin_dir, desired, observed)
+    yield from _folders(desired, observed.bin_dir)
+    yield from _keep(desired, observed)
+    yield SwitchBack(
+        desired.environment,
+        environment.path,
+        desired.bin_dir,
+        _account_acts(observed.bin_dir),
+        desired.generation_of(environment.path) or "",
+        environment.version or "",
+        next((kept.since for kept in observed.kept if kept.path == environment.path), ""),
+    )
 
 
 def _exposure(desired: Desired, observed: Observed, environment: Environment) -> t.Iterator[Step]:
@@ -114,14 +175,6 @@ def _exposure(desired: Desired, observed: Observed, environment: Environment) ->
         yield SwitchEnvironment(desired.environment, environment.path, desired.bin_dir, acts)
     elif missing:
         yield ExposeExecutables(desired.bin_dir, public_path(desired, observed, environment), acts)
-
-
-def _own_root(desired: Desired, environment: str) -> t.Iterator[str]:
-    """Name the folder that goes with an environment of this installation; nothing for one of somebody else's."""
-    if environment.startswith(f"{desired.generations}/"):
-        yield environment[: -len("/venvs/patroni")]
-    elif environment == desired.legacy_environment:
-        yield environment
 
 
 def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iterator[Step]:
@@ -151,19 +204,13 @@ def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iter
 def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     _require_writable("pipx_home", observed.pipx_home, desired, observed)
     _require_writable("bin_dir", observed.bin_dir, desired, observed)
-    # A repair keeps the version and a change of version keeps the extras that were there: nobody asked to lose them.
     environment = observed.environment
-    sources, python = desired.sources, observed.python_version
-    kept = environment.version if environment and desired.state == "present" else None
-    if kept and contradicted(sources, python, "patroni", kept):
-        kept = None
-    extras = tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
-    limits = (limit for limit in applicable(sources, python) if limit.name == "patroni")
-    pinned = next(filter(None, (exact_version(limit.specifier) for limit in limits)), None)
-    wanted = requirement(desired.version or observed.newest or pinned or kept, extras)
+    extras = target_extras(desired, environment)
+    wanted = requirement(target_version(desired, environment, observed.newest, observed.python_version), extras)
     injected = environment.injected if environment else ()
     build = BuildEnvironment(observed.next_generation, wanted, extras, desired.python, injected)
     yield build
+    yield from _keep(desired, observed)
     yield SwitchEnvironment(desired.environment, build.path, desired.bin_dir, _account_acts(observed.bin_dir))
 
 
@@ -174,7 +221,7 @@ def _notifies(observed: Observed, build: BuildEnvironment | None) -> bool:
         if {"systemd", "all"} & set(map(normalized_name, build.extras)):
             brought.add("systemd-python")
         return can_notify(build.version, brought)
-    environment = observed.environment
+    environment = observed.returning or observed.environment
     return environment is not None and can_notify(environment.version, environment.versions)
 
 
@@ -193,12 +240,20 @@ def unit_steps(desired: Desired, observed: Observed, build: BuildEnvironment | N
     # differ are a reason to write it again.
     if unit.text != text or not unit.has(desired.unit_uid, desired.unit_gid, UNIT_MODE):
         _require_writable("unit_path", observed.unit_dir, desired, observed)
-        kept = unit.changed_at if unit.text == text else None
-        yield WriteUnit(desired.unit_path, text, desired.unit_uid, desired.unit_gid, UNIT_MODE, kept)
+        changed_at = unit.changed_at if unit.text == text else _returning_unit(observed, text)
+        yield WriteUnit(desired.unit_path, text, desired.unit_uid, desired.unit_gid, UNIT_MODE, changed_at)
         if observed.service.managed:
             yield ReloadSystemd()
     elif observed.service.needs_reload:
         yield ReloadSystemd()
+
+
+def _returning_unit(observed: Observed, text: str) -> float | None:
+    """When a unit was written that now comes back with its environment: what runs in that was started by it."""
+    for kept in observed.kept:
+        if observed.returning is not None and kept.path == observed.returning.path and kept.unit == digest(text):
+            return kept.unit_changed_at
+    return None
 
 
 def _config_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:

@@ -40,10 +40,12 @@ from ansible_collections.pgedge.platform.plugins.module_utils._files import (
     ways,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._inherited import NOTHING
+from ansible_collections.pgedge.platform.plugins.module_utils._kept import examine, read_kept
 from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     SWITCH,
     Configuration,
     Environment,
+    Kept,
     Label,
     Observed,
     PathState,
@@ -89,8 +91,11 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
         newest = known.newest if known else _index.newest(desired, environment, python, host)
         observed = replace(observed, newest=newest)
     observed = replace(observed, python=python)
-    if environment_drift(desired, environment, newest=observed.newest, python=python) is None:
-        return replace(observed, python_version=environment.python_version if environment else None)
+    drift = environment_drift(desired, environment, newest=observed.newest, python=python)
+    observed = examine(desired, host, observed, change_due=drift is not None, known=known)
+    used = observed.returning or environment
+    if drift is None or observed.returning is not None:
+        return replace(observed, python_version=used.python_version if used else None)
     tools = known.tools if known and known.tools else _probe_tools(desired, host)
     _expect_netrc(desired, tools, python, host)
     made_with = python or (tools.pipx.python if tools.pipx else None)
@@ -105,6 +110,7 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
     pointer = PathState()
     generations: tuple[str, ...] = ()
     retired: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
     chosen = None
     if not account.assumed:
         with host.identity(account):
@@ -113,7 +119,8 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
             pointer = _read_pointer(desired, names)
             generations = _read_generations(desired)
             chosen = _choose(desired, environments)
-            retired = _retired(desired, environments, chosen, generations)
+            kept = read_kept(generations, chosen.path if chosen else None)
+            retired = _retired(desired, environments, chosen, generations, kept)
     return Observed(
         root=host.root,
         environment=chosen,
@@ -127,6 +134,7 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
         next_generation=_next_generation(desired, generations),
         retired=retired,
         unfit_label=_probe_label(desired, chosen, host, names) if chosen else None,
+        kept=kept,
     )
 
 
@@ -202,14 +210,16 @@ def _retired(
     environments: tuple[Environment, ...],
     chosen: Environment | None,
     generations: tuple[str, ...],
+    kept: tuple[Kept, ...],
 ) -> tuple[str, ...]:
-    """Name what belongs to this installation and not to the environment in use; to remove all, name all of it."""
+    """Name what belongs to this installation, is not in use, and not kept; to remove all, name all of it."""
     there = [environment.path for environment in environments]
     if desired.state == "absent":
         own = (desired.environment, desired.legacy_environment, *generations)
         return tuple(path for path in own if os.path.lexists(path))
     in_use = chosen.path if chosen else ""
-    unused = [path for path in generations if not in_use.startswith(f"{path}/")]
+    staying = {desired.generation_of(environment.path) for environment in kept}
+    unused = [path for path in generations if not in_use.startswith(f"{path}/") and path not in staying]
     if in_use.startswith(f"{desired.generations}/") and desired.legacy_environment in there:
         unused.append(desired.legacy_environment)
     return tuple(unused)

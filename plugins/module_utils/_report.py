@@ -18,6 +18,7 @@ Result = t.Dict[str, t.Any]
 _Owned = t.Union[model.PathState, model.WriteUnit, model.CreateDirectory, model.SetAttributes]
 
 _DIRECTORIES = "directories"
+_KEPT = "kept environments"
 
 
 def success(
@@ -37,7 +38,7 @@ def success(
     """
     injected = next((step.injected for step in steps if isinstance(step, model.BuildEnvironment)), ())
     built = _built(steps) if after is None else None
-    environment = after.environment if after else before.environment
+    environment = after.environment if after else before.returning or before.environment
     version = environment.version if environment else None
     if built is not None:
         version = built.version
@@ -50,11 +51,14 @@ def success(
         "previous_version": before.environment.version if before.environment else None,
         "bin_dir": desired.shown(desired.bin_dir),
         "venv": desired.shown(
-            desired.environment if built or environment is None else public_path(desired, after or before, environment)
+            desired.environment
+            if built or environment is None or environment is before.returning
+            else public_path(desired, after or before, environment)
         ),
         "unit_path": desired.shown(desired.unit_path),
         "config_dir": desired.shown(desired.config_dir),
         "config_file": before.configuration.path if before.configuration else desired.config_path,
+        "kept": [_described_kept(desired, kept) for kept in _kept(desired, before, after, steps)],
         "steps": [step.describe() for step in steps],
         "restart_required": _restart_required(desired, before, after or before, steps),
     }
@@ -79,6 +83,28 @@ def failure(error: PatroniInstallError | OSError) -> Result:
     return result
 
 
+def _kept(
+    desired: model.Desired, before: model.Observed, after: model.Observed | None, steps: t.Sequence[model.Step]
+) -> t.Iterator[model.Kept | model.KeepEnvironment]:
+    """The environments that are kept; in check mode those that would be, of which one is yet to be noted."""
+    if after is not None:
+        yield from after.kept
+        return
+    going = {step.path for step in steps if isinstance(step, (model.RemoveEnvironment, model.RemoveDirectory))}
+    going.update(step.generation for step in steps if isinstance(step, model.SwitchBack))
+    yield from (step for step in steps if isinstance(step, model.KeepEnvironment))
+    yield from (kept for kept in before.kept if desired.generation_of(kept.path) not in going)
+
+
+def _described_kept(desired: model.Desired, kept: model.Kept | model.KeepEnvironment) -> Result:
+    return {
+        "version": kept.version,
+        "path": desired.shown(kept.path),
+        "size": kept.size if isinstance(kept, model.Kept) else None,
+        "since": kept.since if isinstance(kept, model.Kept) else None,
+    }
+
+
 def _built(steps: t.Sequence[model.Step]) -> model.BuildEnvironment | None:
     return next((step for step in steps if isinstance(step, model.BuildEnvironment)), None)
 
@@ -91,10 +117,13 @@ def _restart_required(
         return False
     if any(_renews(step) for step in steps):
         return True
-    installed = now.environment
+    installed = before.returning or now.environment
     if installed and before.service.environment not in (None, installed.path):
         return True
-    return before.service.started_at < max(installed.changed_at if installed else 0.0, now.unit.changed_at)
+    # In check mode the unit that comes back is still to be written.
+    written = (step.changed_at for step in steps if isinstance(step, model.WriteUnit))
+    unit_changed_at = next(written, None) or now.unit.changed_at
+    return before.service.started_at < max(installed.changed_at if installed else 0.0, unit_changed_at)
 
 
 def _renews(step: model.Step) -> bool:
@@ -115,7 +144,7 @@ def _message(
         if not result["changed"]:
             return "nothing to do: Patroni is absent"
         return f"{_named(result['previous_version'])} {'would be' if planned else 'is'} removed"
-    patroni = _named(result["version"])
+    patroni = _named(None if _switched_back(result) else result["version"])
     if not result["changed"]:
         left = " but to restart the service" if result["restart_required"] else ""
         return f"nothing to do{left}: {patroni} in {result['venv']}"
@@ -133,13 +162,20 @@ def _deed(desired: model.Desired, before: model.Observed, result: Result) -> tup
     """Name what was done to Patroni, and what there is to tell of it."""
     actions = dict.fromkeys(step["action"] for step in result["steps"])
     previous = result["previous_version"]
-    if "build_environment" not in actions:
+    back = _switched_back(result)
+    if "build_environment" not in actions and back is None:
         return "put right", f": {', '.join(actions)}"
+    verb = f"switched back to {back}," if back else "installed"
     if before.environment is None:
-        return "installed", ""
+        return verb, ""
     if previous and result["version"] and previous != result["version"]:
-        return "installed", f" (was {previous})"
-    return "installed anew", f": {_shortfall(desired, before, before.environment)}"
+        return verb, f" (was {previous})"
+    return verb if back else "installed anew", f": {_shortfall(desired, before, before.environment)}"
+
+
+def _switched_back(result: Result) -> str | None:
+    """The version that was switched back to, and since when it had been kept."""
+    return next((step["target"] for step in result["steps"] if step["action"] == model.SwitchBack.action), None)
 
 
 def _shortfall(desired: model.Desired, before: model.Observed, environment: model.Environment) -> str:
@@ -171,6 +207,12 @@ def _diff(
     elif isinstance(step, model.BuildEnvironment):
         new = _described(version or "the newest that the index offers", step.extras, step.injected)
         yield _entry(desired.environment, _environment(desired, before, new), new)
+    elif isinstance(step, model.SwitchBack):
+        back = before.returning
+        new = _described(step.version, back.extras if back else (), back.injected if back else ())
+        yield _entry(desired.environment, _environment(desired, before, new), f"{new}kept since: {step.since}\n")
+    elif isinstance(step, model.KeepEnvironment):
+        yield _entry(_KEPT, "", f"{step.path}\n")
     elif isinstance(step, (model.RemoveDirectory, model.RemoveEnvironment)):
         yield _entry(_DIRECTORIES, f"{step.path}\n", "")
     elif isinstance(step, model.RemoveExecutables):

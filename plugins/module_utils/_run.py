@@ -10,10 +10,17 @@ import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _report
 from ansible_collections.pgedge.platform.plugins.module_utils._apply import Applier
+from ansible_collections.pgedge.platform.plugins.module_utils._drift import target_extras
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import lost_settings
 from ansible_collections.pgedge.platform.plugins.module_utils._index import expect_offer
-from ansible_collections.pgedge.platform.plugins.module_utils._model import BuildEnvironment, ReloadSystemd, WriteUnit
+from ansible_collections.pgedge.platform.plugins.module_utils._kept import warn_of_lacking_extras
+from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+    BuildEnvironment,
+    ReloadSystemd,
+    SwitchBack,
+    WriteUnit,
+)
 from ansible_collections.pgedge.platform.plugins.module_utils._params import desire, patience
 from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan, unit_steps
 from ansible_collections.pgedge.platform.plugins.module_utils._probe import probe
@@ -87,8 +94,14 @@ def _warn(desired: Desired, before: Observed, steps: t.Sequence[Step], host: Hos
                 f"{unit} was written by somebody else and is replaced, without its settings {lost}; what is still "
                 f"needed of them belongs in {unit}.d/local.conf"
             )
-    stuck = ", ".join(before.environment.stuck) if before.environment else ""
-    if stuck and any(isinstance(step, BuildEnvironment) for step in steps):
+    for path, cause in before.spoiled.items():
+        host.warn(f"{desired.shown(path)} was kept and does not work any more, so that it goes: {cause}")
+    back = before.returning if any(isinstance(step, SwitchBack) for step in steps) else None
+    if back is not None:
+        warn_of_lacking_extras(host, back, target_extras(desired, before.environment))
+    there = back.versions if back else ()
+    stuck = ", ".join(name for name in before.environment.stuck if name not in there) if before.environment else ""
+    if stuck and any(isinstance(step, (BuildEnvironment, SwitchBack)) for step in steps):
         host.warn(
             f"{stuck} in the former environment came from no index, so that it is not in the new one; "
             "install it there again if it is still needed"

@@ -155,6 +155,17 @@ options:
       - A O(version) that the file does not allow is refused.
       - A line with a URL or a variable, and a marker that cannot be judged from files alone, are left to pip.
     type: path
+  keep:
+    description:
+      - How many earlier environments stay on the host after a change, the one that was in use last first.
+      - A kept environment that is as desired and still works is switched to. Nothing is built or installed then, and no
+        index is asked, except for the newest version with O(state=latest).
+      - With V(0), each is removed as soon as no process runs in it.
+      - An environment that a process runs in always stays. One that is not complete is never kept.
+      - Each takes some 50 to 100 MB in O(pipx_home), see RV(kept).
+    type: int
+    default: 1
+    version_added: 1.1.0
   lock_timeout:
     description:
       - How long to wait for another apt, dnf or run of this module to end, in seconds.
@@ -219,6 +230,14 @@ EXAMPLES = r"""
   pgedge.platform.patroni_install:
     state: latest
   register: patroni
+
+- name: Go back to the version before, which the upgrade has kept
+  pgedge.platform.patroni_install:
+    version: 4.0.11
+
+- name: Keep nothing of earlier versions on the host
+  pgedge.platform.patroni_install:
+    keep: 0
 
 - name: Remove Patroni from a host that left the cluster
   pgedge.platform.patroni_install:
@@ -310,6 +329,34 @@ config_file:
   returned: success
   type: str
   sample: /etc/patroni/patroni.yaml
+kept:
+  description:
+    - The earlier environments that are kept for the way back, see O(keep), the one that was in use last first.
+    - In check mode those that would be kept.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    version:
+      description: The version of Patroni in it.
+      type: str
+      sample: 4.0.11
+    path:
+      description: The environment.
+      type: str
+      sample: /var/lib/postgresql/.local/share/pipx/patroni/1/venvs/patroni
+    size:
+      description:
+        - What it takes of the disk in bytes, as measured when it was left.
+        - In check mode, null for the environment that would be left.
+      type: int
+      sample: 66060288
+    since:
+      description:
+        - When it was left, in UTC.
+        - In check mode, null for the environment that would be left.
+      type: str
+      sample: "2026-11-25T13:14:49Z"
 steps:
   description:
     - The steps that were carried out, in that order; in check mode those that would be.
@@ -321,12 +368,14 @@ steps:
     action:
       description:
         - What was done. One of V(refresh_package_lists), V(install_packages), V(install_pipx), V(create_directory),
-          V(set_attributes), V(set_label), V(remove_directory), V(build_environment), V(switch_environment),
-          V(remove_environment), V(expose_executables), V(remove_executables), V(write_unit), V(remove_unit),
-          V(reload_systemd).
+          V(set_attributes), V(set_label), V(remove_directory), V(build_environment), V(keep_environment),
+          V(switch_environment), V(switch_back), V(remove_environment), V(expose_executables), V(remove_executables),
+          V(write_unit), V(remove_unit), V(reload_systemd).
         - V(build_environment) builds in a folder of its own, beside what is in use; V(switch_environment) points to it,
-          in one rename. An environment that the service still runs in is kept, and the first run after its restart
-          removes it, with V(remove_environment).
+          in one rename, and V(switch_back) to one that was kept, see O(keep). V(keep_environment) notes that the one in
+          use is complete, before another takes its place.
+        - V(remove_environment) removes what is beyond O(keep) or not complete. An environment that the service still
+          runs in stays, and the first run after its restart removes it.
       type: str
       sample: build_environment
     target:
@@ -392,6 +441,7 @@ ARGUMENT_SPEC = {
     "find_links": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "no_index": {"type": "bool", "default": False},
     "constraints": {"type": "path"},
+    "keep": {"type": "int", "default": 1},
     "lock_timeout": {"type": "int", "default": 300},
     "retries": {"type": "int", "default": 5},
     "retry_delay": {"type": "int", "default": 20},

@@ -345,7 +345,8 @@ class Script:
             "handle_exceptions": False,
         }
         if locked is None:
-            assert any(looking in " ".join(argv) for looking in LOOKING), f"not under the lock: {argv}"
+            looks = any(looking in " ".join(argv) for looking in LOOKING) or "PYTHONDONTWRITEBYTECODE" in call.variables
+            assert looks, f"not under the lock: {argv}"
         if call.effect is not None:
             with self._machine.kernel.account_acts() if call.as_account else contextlib.nullcontext():
                 call.effect()

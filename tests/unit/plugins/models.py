@@ -36,7 +36,7 @@ MISSING = PathState()
 
 
 def desired(**changes: t.Any) -> Desired:
-    """Patroni as the module's defaults ask for it, on Debian, as root."""
+    """Patroni as the module's defaults ask for it, on Debian, as root; but no earlier environment is kept."""
     return replace(
         Desired(
             state="present",
@@ -52,6 +52,7 @@ def desired(**changes: t.Any) -> Desired:
             unit_uid=0,
             unit_gid=0,
             legacy_environment=LEGACY,
+            keep=0,
         ),
         **changes,
     )

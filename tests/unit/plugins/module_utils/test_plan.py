@@ -16,6 +16,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     ExposeExecutables,
     InstallPackages,
     InstallPipx,
+    KeepEnvironment,
     Limit,
     PathState,
     Pipx,
@@ -33,7 +34,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     Tools,
     WriteUnit,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan
+from ansible_collections.pgedge.platform.plugins.module_utils._plan import digest, plan
 from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     ACCOUNT,
@@ -295,7 +296,11 @@ def test_nothing_to_do(wanted, found):
         pytest.param(
             {"version": "4.1.6"},
             {"service": Service(managed=True, active=True, environment=built(1))},
-            (build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"), switch(2)),
+            (
+                build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"),
+                KeepEnvironment(built(1), generation(1), "4.1.5", digest(unit().text), 900.0),
+                switch(2),
+            ),
             id="what the service runs in stays",
         ),
         pytest.param(

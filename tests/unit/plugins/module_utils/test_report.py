@@ -91,6 +91,7 @@ def test_nothing_to_do():
         "unit_path": UNIT_PATH,
         "config_dir": CONFIG_DIR,
         "config_file": f"{CONFIG_DIR}/patroni.yaml",
+        "kept": [],
         "steps": [],
         "restart_required": False,
     }
@@ -111,6 +112,7 @@ def test_something_done():
         "unit_path": UNIT_PATH,
         "config_dir": CONFIG_DIR,
         "config_file": f"{CONFIG_DIR}/patroni.yaml",
+        "kept": [],
         "steps": [
             {"action": "build_environment", "target": REQUIREMENT},
             {"action": "switch_environment", "target": POINTER},

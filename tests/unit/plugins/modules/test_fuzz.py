@@ -134,6 +134,7 @@ def options(machine: Machine) -> t.Any:
         "find_links": some.lists(some.one_of(words("https://u:p%40@x/y", "file:///x", "C:x"), paths), max_size=3),
         "no_index": some.booleans(),
         "constraints": some.one_of(words(f"{base}/constraints.txt"), paths),
+        "keep": numbers,
         "lock_timeout": numbers,
         "retries": numbers,
         "retry_delay": numbers,

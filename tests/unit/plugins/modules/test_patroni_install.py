@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _files, _host
+from ansible_collections.pgedge.platform.plugins.module_utils import _files, _host, _kept
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call, Machine
 
@@ -267,10 +267,10 @@ def exposed(machine, environment=None):
     return {name: f"{path}/bin/{name}" for name in ("patroni", "patronictl", "patroni_aws")}
 
 
-def assert_installed(machine, number=1):
+def assert_installed(machine, number=1, kept=()):
     """Everything that an installation leaves, and nothing beyond it."""
     assert os.readlink(machine.pointer) == machine.built(number)
-    assert os.listdir(f"{machine.pipx_home}/patroni") == [str(number)]
+    assert sorted(os.listdir(f"{machine.pipx_home}/patroni")) == sorted(map(str, (number, *kept)))
     assert links(machine.bin_dir) == exposed(machine)
     assert sorted(os.listdir(machine.bin_dir)) == sorted(exposed(machine))
     assert machine.look(machine.unit_path) == (0, 0, 0o644)
@@ -1397,12 +1397,12 @@ def test_upgrade(installed):
 
     assert steps(result) == [
         ("build_environment", f"{WANTED}==4.1.6"),
+        ("keep_environment", installed.built(1)),
         ("switch_environment", installed.pointer),
-        ("remove_environment", installed.generation(1)),
     ]
     assert (result["previous_version"], result["version"]) == ("4.1.5", "4.1.6")
     assert result["msg"] == f"Patroni 4.1.6 is installed in {installed.pointer} (was 4.1.5)"
-    assert_installed(installed, 2)
+    assert_installed(installed, 2, kept=[1])
 
 
 def test_upgrade_that_breaks_leaves_the_old_one(installed):
@@ -2185,7 +2185,7 @@ def at_work(installed):
 
 
 def test_environment_is_not_taken_from_what_still_runs_in_it(installed, at_work):
-    result = installed.run(*upgrade(installed, "4.1.6"), version="4.1.6")
+    result = installed.run(*upgrade(installed, "4.1.6"), version="4.1.6", keep=0)
 
     assert [action for action, _target in steps(result)] == ["build_environment", "switch_environment"]
     assert installed.warnings == [
@@ -2207,20 +2207,176 @@ def test_environment_of_the_service_is_kept_until_its_restart(installed, at_work
         for call in upgrade(installed, "4.1.6")
     ]
 
-    result = installed.run(*calls, version="4.1.6")
+    result = installed.run(*calls, version="4.1.6", keep=0)
 
-    assert [action for action, _target in steps(result)] == ["build_environment", "switch_environment"]
+    expected = ["build_environment", "keep_environment", "switch_environment"]
+    assert [action for action, _target in steps(result)] == expected
     assert result["restart_required"] is True
     assert (installed.warnings, installed.clock.slept) == ([], [])
 
-    again = installed.run(shown(installed, **running))
+    again = installed.run(shown(installed, **running), keep=0)
     assert (again["changed"], again["restart_required"]) == (False, True)
 
     at_work.kill()
     at_work.wait()
     restarted = [shown(installed, active="active", enabled="enabled")] * 3
-    assert steps(installed.run(*restarted)) == [("remove_environment", installed.generation(1))]
+    assert steps(installed.run(*restarted, keep=0)) == [("remove_environment", installed.generation(1))]
     assert_installed(installed, 2)
+
+
+# The way back
+
+
+@pytest.fixture
+def upgraded(installed):
+    """A host with 4.1.6 in use, at the second generation, and the first one kept."""
+    installed.run(*upgrade(installed, "4.1.6"), version="4.1.6")
+    return installed
+
+
+def returning(machine, number=1, answer=None, **failed):
+    """The calls of a return: what is looked at, and the proofs, which change nothing.
+
+    Args:
+        failed: what the last proof answers; the return ends there.
+    """
+    proofs = [call._replace(variables={"PYTHONDONTWRITEBYTECODE": "1"}) for call in checks(machine, number)]
+    answer = answer or shown(machine)
+    if failed:
+        return [answer, *proofs[:-1], proofs[-1]._replace(**{"rc": 1, **failed})]
+    return [answer, *proofs, answer, answer]
+
+
+def since(machine, number=1):
+    """When a generation was left, as its record has it."""
+    record = json.loads(Path(machine.generation(number), "kept.json").read_text("utf-8"))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record["left_at"]))
+
+
+def kept(result):
+    return [(entry["version"], entry["path"]) for entry in result["kept"]]
+
+
+def test_return_starts_nothing_but_the_proofs(upgraded):
+    when = since(upgraded)
+
+    result = upgraded.run(*returning(upgraded), version="4.1.5")
+
+    assert steps(result) == [
+        ("keep_environment", upgraded.built(2)),
+        ("switch_back", f"4.1.5, kept since {when}"),
+    ]
+    assert (result["previous_version"], result["version"], result["venv"]) == ("4.1.6", "4.1.5", upgraded.pointer)
+    told = f"Patroni is switched back to 4.1.5, kept since {when}, in {upgraded.pointer} (was 4.1.6)"
+    assert result["msg"] == told
+    assert "pipx" not in result
+    assert kept(result) == [("4.1.6", upgraded.built(2))]
+    assert_installed(upgraded, 1, kept=[2])
+    assert not os.path.exists(f"{upgraded.generation(1)}/kept.json")
+    assert upgraded.run(shown(upgraded), version="4.1.5")["changed"] is False
+
+
+def test_return_and_forth(upgraded):
+    upgraded.run(*returning(upgraded), version="4.1.5")
+    upgraded.run(*returning(upgraded, 2), version="4.1.6")
+
+    assert_installed(upgraded, 2, kept=[1])
+    assert upgraded.warnings == []
+
+
+def test_return_in_check_mode_is_the_return(upgraded):
+    before = upgraded.tree()
+
+    planned = upgraded.run(*returning(upgraded)[:-2], check=True, version="4.1.5")
+
+    assert upgraded.tree() == before
+    done = upgraded.run(*returning(upgraded), version="4.1.5")
+    for name in ("steps", "diff", "version", "venv", "restart_required"):
+        assert planned[name] == done[name]
+    assert planned["msg"] == done["msg"].replace(" is ", " would be ")
+    assert kept(planned) == kept(done)
+    assert [(entry["size"], entry["since"]) for entry in planned["kept"]] == [(None, None)]
+
+
+def test_what_is_kept_is_told_in_a_run_that_changes_nothing(upgraded):
+    result = upgraded.run(shown(upgraded))
+
+    (entry,) = result["kept"]
+    assert result["changed"] is False
+    assert (entry["version"], entry["path"], entry["since"]) == ("4.1.5", upgraded.built(1), since(upgraded))
+    assert entry["size"] > 0
+
+
+def test_what_is_kept_is_not_read_in_a_run_that_changes_nothing(upgraded, monkeypatch):
+    read = []
+    monkeypatch.setattr(_kept, "read_environment", lambda path, _extras: read.append(path))
+
+    upgraded.run(shown(upgraded))
+
+    assert read == []
+
+
+def test_kept_environment_that_lost_a_file_is_built_anew(upgraded):
+    lost = Path(upgraded.built(1), "lib/python3.11/site-packages/patroni/ctl.py")
+    lost.unlink()
+
+    looks = upgrade(upgraded, "4.1.5", 3)[:2]
+    index = asks(upgraded, share_pip(upgraded), f"{WANTED}==4.1.5", out="patroni-4.1.5")
+    planned = upgraded.run(*looks, index, check=True, version="4.1.5")
+    result = upgraded.run(*upgrade(upgraded, "4.1.5", 3), version="4.1.5")
+
+    assert steps(result) == [
+        ("build_environment", f"{WANTED}==4.1.5"),
+        ("keep_environment", upgraded.built(2)),
+        ("switch_environment", upgraded.pointer),
+        ("remove_environment", upgraded.generation(1)),
+    ]
+    assert planned["steps"] == result["steps"]
+    told = f"{upgraded.built(1)} was kept and does not work any more, so that it goes: its file {lost} is gone"
+    assert set(upgraded.warnings) == {told}
+    assert_installed(upgraded, 3, kept=[2])
+
+
+def test_kept_environment_that_does_not_run_is_built_anew(upgraded):
+    calls = upgrade(upgraded, "4.1.5", 3)
+    failed = returning(upgraded, err="ImportError: libpq\n")
+
+    result = upgraded.run(*failed, *calls[1:], version="4.1.5")
+
+    assert [action for action, _target in steps(result)] == [
+        "build_environment",
+        "keep_environment",
+        "switch_environment",
+        "remove_environment",
+    ]
+    assert upgraded.warnings == [
+        f"{upgraded.built(1)} was kept and does not work any more, so that it goes: ImportError: libpq"
+    ]
+    assert_installed(upgraded, 3, kept=[2])
+
+
+def test_broken_environment_is_not_what_a_repair_returns_to(upgraded):
+    upgraded.run(*returning(upgraded), version="4.1.5")
+    upgraded.run(*returning(upgraded, 2), version="4.1.6")
+    Path(upgraded.built(2), "lib/python3.11/site-packages/patroni/ctl.py").unlink()
+
+    repaired = upgraded.run(*upgrade(upgraded, "4.1.6", 3))
+
+    assert [action for action, _target in steps(repaired)] == [
+        "build_environment",
+        "switch_environment",
+        "remove_environment",
+    ]
+    assert_installed(upgraded, 3, kept=[1])
+
+
+def test_keep_lowered_is_a_change(upgraded):
+    result = upgraded.run(*[shown(upgraded)] * 3, keep=0)
+
+    assert steps(result) == [("remove_environment", upgraded.generation(1))]
+    assert result["kept"] == []
+    assert_installed(upgraded, 2)
+    assert upgraded.run(shown(upgraded), keep=0)["changed"] is False
 
 
 def test_restart_is_required_of_what_was_started_earlier(installed):
@@ -2396,7 +2552,7 @@ def in_this_order(seen, *expected):
 def test_upgrade_is_durable_before_it_is_used(installed, writes):
     venvs = os.path.dirname(installed.pointer)
 
-    installed.run(*upgrade(installed, "4.0.11"), version="4.0.11")
+    installed.run(*upgrade(installed, "4.0.11"), version="4.0.11", keep=0)
 
     switch = f"{installed.pipx_home}/patroni/switch"
     assert in_this_order(
