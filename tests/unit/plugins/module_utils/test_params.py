@@ -676,6 +676,12 @@ def test_patience(name):
     assert getattr(_params.patience({**DEFAULTS, name: 0}), name) == 0
 
 
+def test_keep(home):
+    assert refusal(keep=-1) == "keep: -1 is negative; 0 or more is needed"
+    assert [desire(keep=keep).keep for keep in (0, 3)] == [0, 3]
+    assert desire().keep == 1
+
+
 def test_patience_by_default():
     assert _params.patience(DEFAULTS) == Patience(lock_timeout=300, retries=5, retry_delay=20)
 

@@ -2379,6 +2379,67 @@ def test_keep_lowered_is_a_change(upgraded):
     assert upgraded.run(shown(upgraded), keep=0)["changed"] is False
 
 
+@pytest.mark.parametrize("keep", [0, 1])
+def test_change_of_mind_before_the_restart(installed, at_work, keep):
+    # Patroni 4.1 with systemd-python notifies systemd, so that the unit changes and comes back as well.
+    answer = shown(installed, **ACTIVE, pid=at_work.pid, started=int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6))
+    changes = upgrade(installed, "4.1.6")
+    calls = [call._replace(out=answer.out) if call.argv[0] == "systemctl" else call for call in changes]
+    wanted = "patroni[psycopg2-binary,etcd,systemd]==4.1.6"
+
+    def make():
+        made = installed.environment(installed.built(2), version="4.1.6")
+        add_distribution(made / "lib/python3.11/site-packages", "systemd_python-235", {"systemd/__init__.py": ""})
+
+    calls[3] = calls[3]._replace(argv=[*calls[3].argv[:-1], wanted], effect=make)
+    extras = ["psycopg2-binary", "etcd", "systemd"]
+    went = installed.run(*calls[:-1], RELOAD, calls[-1], version="4.1.6", extras=extras, keep=keep)
+    assert went["restart_required"] is True
+    back = returning(installed, answer=answer)
+
+    planned = installed.run(*back[:-2], check=True, version="4.1.5", keep=keep)
+    result = installed.run(*back[:-1], RELOAD, back[-1], version="4.1.5", keep=keep)
+
+    actions = [action for action, _target in steps(result)]
+    left = ["keep_environment", "switch_back"] if keep else ["switch_back", "remove_environment"]
+    assert actions == [*left, "write_unit", "reload_systemd"]
+    assert planned["steps"] == result["steps"]
+    assert (planned["restart_required"], result["restart_required"]) == (False, False)
+    again = installed.run(answer, version="4.1.5", keep=keep)
+    assert (again["changed"], again["restart_required"]) == (False, False)
+
+
+def test_absent_removes_what_is_kept(upgraded):
+    result = upgraded.run(shown(upgraded), shown(upgraded), RELOAD, show(), state="absent")
+
+    assert [target for action, target in steps(result) if action == "remove_directory"] == [
+        upgraded.pointer,
+        upgraded.generation(1),
+        upgraded.generation(2),
+    ]
+    assert result["kept"] == []
+    assert os.listdir(upgraded.pipx_home) == ["venvs"]
+
+
+def test_record_is_durable_before_another_environment_is_used(installed, writes):
+    installed.run(*upgrade(installed, "4.1.6"), version="4.1.6")
+    record = f"{installed.generation(1)}/kept.json"
+
+    assert in_this_order(
+        writes,
+        ("remove_file", record),
+        ("sync_filesystem", f"{installed.pipx_home}/patroni"),
+        ("exchange", installed.pointer),
+    ), writes
+
+
+def test_record_goes_before_its_environment(upgraded, writes):
+    upgraded.run(*[shown(upgraded)] * 3, keep=0)
+
+    record = f"{upgraded.generation(1)}/kept.json"
+    assert in_this_order(writes, ("remove_file", record), ("remove_tree", upgraded.generation(1))), writes
+
+
 def test_restart_is_required_of_what_was_started_earlier(installed):
     for path in (installed.built(1), installed.unit_path):
         os.utime(path, (time.time() - 100, time.time() - 100))
@@ -2538,6 +2599,7 @@ def writes(installed, monkeypatch):
     watch(_files, "exchange", lambda _left, right: right)
     watch(_files, "replace_link", lambda path, _target: path)
     watch(_files, "remove_file", str)
+    watch(_kept, "remove_file", str)
     watch(_files, "remove_tree", str)
     watch(os, "rename", lambda source, _target: source)
     return seen
