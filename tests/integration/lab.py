@@ -121,8 +121,11 @@ def driver(
     check_mode: bool = False,
     environment: dict[str, str] | None = None,
 ) -> list[str]:
-    """Build the command that runs the module in a host; the arguments are the driver's."""
-    wanted = {**options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
+    """Build the command that runs the module in a host; the arguments are the driver's.
+
+    Unless a test says otherwise no earlier environment is kept, so that each test builds what it asks for.
+    """
+    wanted = {"keep": 0, **options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
     settings = [f"{name}={value}" for name, value in (environment or {}).items()]
     return ["env", *settings, "python3", f"{LAID_OUT}/driver.py", *arguments, json.dumps(wanted)]
 

@@ -24,6 +24,8 @@ FULL = os.environ.get("PGEDGE_FAULTS") == "full"
 SEED = int(os.environ.get("PGEDGE_SEED", "1"))
 BOUNDARY_KILLS = 3
 RANDOM_KILLS = 10 if FULL else 2
+# What was kept is switched to without an index.
+UNREACHABLE = {"index_url": "http://127.0.0.1:9/simple", "retries": 0}
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Sweep:
 SWEEPS = (
     Sweep("installation", {"version": NEW}, {"state": "absent"}),
     Sweep("upgrade", {"version": NEW}, {"version": OLD}),
+    Sweep("return", {"version": NEW, "keep": 1, **UNREACHABLE}, {"version": OLD, "keep": 1}),
     Sweep("removal", {"state": "absent"}, {"version": OLD}),
 )
 
@@ -55,7 +58,7 @@ def debris(host: Host, sweep: Sweep) -> list[str]:
         check=False,
     ).splitlines()
     generations = [line for line in found if line.startswith("patroni/")]
-    expected = [] if absent else ["venvs/patroni", *generations[:1]]
+    expected = [] if absent else ["venvs/patroni", *generations[: 1 + sweep.options.get("keep", 0)]]
     return [line for line in found if line not in expected]
 
 
@@ -120,5 +123,5 @@ def test_kills(hosts: dict[str, Host], sweep: Sweep, figures: t.Callable[..., No
     assert sweep.kills >= BOUNDARY_KILLS
     assert sweep.converged == sweep.kills
     assert sweep.debris == []
-    if sweep.name == "upgrade":
+    if sweep.name in ("upgrade", "return"):
         assert sweep.usable == sweep.kills

@@ -127,6 +127,12 @@ def test_nobody_sees_a_gap(
     change("index gone", fails=True, environment=NO_INDEX, version=NEW, retries=0)
     change("broken release", fails=True, environment={"PIP_FIND_LINKS": WHEELS}, version=BROKEN)
     assert host.version() == OLD
+    assert not host.install(version=NEW, keep=1).get("failed")
+    host.shell(f"rm -rf {host.home}/.cache /var/lib/apt/lists/*")
+    change("return", environment=NO_INDEX, version=OLD, keep=1, retries=0)
+    assert host.version() == OLD
+    change("keep lowered", version=OLD)
+    assert host.version() == OLD
 
 
 def test_failing_upgrades_tell_the_truth(installed: Host, tmp_path: Path) -> None:
