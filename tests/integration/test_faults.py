@@ -30,11 +30,11 @@ UNREACHABLE = {"index_url": "http://127.0.0.1:9/simple", "retries": 0}
 
 @dataclass
 class Sweep:
-    """One change of state, and how it fares under kills."""
+    """One change of state, and how it fares under kills; the runs of "start" put the host into the state before it."""
 
     name: str
     options: dict[str, t.Any]
-    start: dict[str, t.Any]
+    start: tuple[dict[str, t.Any], ...]
     kills: int = 0
     converged: int = 0
     usable: int = 0
@@ -42,10 +42,14 @@ class Sweep:
 
 
 SWEEPS = (
-    Sweep("installation", {"version": NEW}, {"state": "absent"}),
-    Sweep("upgrade", {"version": NEW}, {"version": OLD}),
-    Sweep("return", {"version": NEW, "keep": 1, **UNREACHABLE}, {"version": OLD, "keep": 1}),
-    Sweep("removal", {"state": "absent"}, {"version": OLD}),
+    Sweep("installation", {"version": NEW}, ({"state": "absent"},)),
+    Sweep("upgrade", {"version": NEW}, ({"version": OLD},)),
+    Sweep(
+        "return",
+        {"version": NEW, "keep": 1, **UNREACHABLE},
+        ({"version": NEW, "keep": 1}, {"version": OLD, "keep": 1}),
+    ),
+    Sweep("removal", {"state": "absent"}, ({"version": OLD},)),
 )
 
 
@@ -75,8 +79,9 @@ def is_settled(host: Host, sweep: Sweep, result: Result) -> bool:
 
 
 def put_at_start(host: Host, sweep: Sweep) -> None:
-    result = host.install(**sweep.start)
-    assert not result.get("failed"), result
+    for options in sweep.start:
+        result = host.install(**options)
+        assert not result.get("failed"), result
 
 
 def moments(host: Host, sweep: Sweep, draw: random.Random) -> t.Iterator[list[str]]:

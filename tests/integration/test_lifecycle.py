@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import os
+import statistics
+import time
 import typing as t
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from bundles import play
 from lab import CONFIGURATION, UNIT, Host, actions
 
 pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("hosts")]
@@ -19,6 +22,7 @@ pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("hosts")]
 OLD, NEW = "4.0.11", "4.1.5"
 BROKEN = "99.0"
 WHEELS = "/opt/wheels"
+ROUNDS = 5
 # An address on which nothing listens.
 NO_INDEX = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": "/dev/null"}
 POLL = """
@@ -133,6 +137,41 @@ def test_nobody_sees_a_gap(
     assert host.version() == OLD
     change("keep lowered", version=OLD)
     assert host.version() == OLD
+
+
+ROLE = """
+- hosts: pgedge
+  gather_facts: false
+  roles:
+    - pgedge.platform.install_patroni
+"""
+
+
+@LONG
+def test_return_without_an_index(
+    installed: Host, collections: Path, tmp_path: Path, figures: t.Callable[..., None]
+) -> None:
+    """Only a proof and a switch: nothing is built, downloaded or read from a cache."""
+    host = installed
+    assert not host.install(version=NEW, keep=1).get("failed")
+    host.shell(f"rm -rf {host.home}/.cache /var/lib/apt/lists/*")
+    options = [f"--extra-vars=patroni_index_url={NO_INDEX['PIP_INDEX_URL']} patroni_retries=0"]
+    seconds: dict[str, list[float]] = {"rerun": [], "return": []}
+    in_use, kept_version = NEW, OLD
+    for _round in range(ROUNDS):
+        for name, version in (("rerun", in_use), ("return", kept_version)):
+            began = time.monotonic()
+            played = play(
+                collections, tmp_path, ROLE, host.container, *options, f"--extra-vars=patroni_version={version}"
+            )
+            seconds[name].append(time.monotonic() - began)
+            assert played.returncode == 0, played.stdout
+            assert f"changed={int(name == 'return')} " in played.stdout
+        in_use, kept_version = kept_version, in_use
+        assert host.version() == in_use
+    (kept,) = host.install(version=in_use, keep=1)["kept"]
+    medians = {name: round(statistics.median(taken), 1) for name, taken in seconds.items()}
+    figures("seconds of the role, medians", host=host.name, **medians, megabytes_kept=round(kept["size"] / 10**6))
 
 
 def test_failing_upgrades_tell_the_truth(installed: Host, tmp_path: Path) -> None:
