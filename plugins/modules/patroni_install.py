@@ -162,7 +162,7 @@ options:
         index is asked, except for the newest version with O(state=latest).
       - With V(0), each is removed as soon as no process runs in it.
       - An environment that a process runs in always stays. One that is not complete is never kept.
-      - Each takes some 35 to 70 MB in O(pipx_home), see RV(kept).
+      - With the default extras each takes some 35 to 45 MB in O(pipx_home), see RV(kept).
     type: int
     default: 1
     version_added: 1.1.0
