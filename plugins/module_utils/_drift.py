@@ -120,13 +120,11 @@ def replaces(
         newest, python: as for environment_drift.
     """
     version = target_version(desired, environment, newest, kept.python_version)
+    if version is None or not meets(kept.version or "", version):
+        return False
     injected = environment.injected if environment else ()
-    return (
-        version is not None
-        and meets(kept.version or "", version)
-        and environment_drift(desired, kept, newest=newest, python=python) is None
-        and set(injected) <= set(kept.injected)
-    )
+    drift = environment_drift(desired, kept, newest=newest, python=python)
+    return drift is None and set(injected) <= set(kept.injected)
 
 
 def surplus(desired: Desired, observed: Observed, left: Environment | None = None) -> tuple[str, ...]:
@@ -135,7 +133,7 @@ def surplus(desired: Desired, observed: Observed, left: Environment | None = Non
     Args:
         left: the environment that is about to be kept as well, ahead of the others.
     """
-    returning = observed.returning.path if observed.returning else None
+    keep, returning = desired.keep, observed.returning.path if observed.returning else None
     paths = [left.path] if left else []
     paths += [kept.path for kept in observed.kept if kept.path != returning]
-    return tuple(path for path in paths[desired.keep :] if path != observed.service.environment)
+    return tuple(path for path in paths[keep:] if path != observed.service.environment)

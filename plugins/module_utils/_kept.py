@@ -70,12 +70,8 @@ def _read_record(generation: str) -> Kept | None:
         left_at, unit_changed_at = float(record["left_at"]), float(record["unit_changed_at"])
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
         return None
-    right = (
-        _VERSION.fullmatch(version)
-        and 0 <= size < 2**63
-        and (unit is None or _DIGEST.fullmatch(str(unit)))
-        and all(0 <= moment <= _LAST_MOMENT for moment in (left_at, unit_changed_at))
-    )
+    within = all(0 <= moment <= _LAST_MOMENT for moment in (left_at, unit_changed_at)) and 0 <= size < 2**63
+    right = within and _VERSION.fullmatch(version) and (unit is None or _DIGEST.fullmatch(str(unit)))
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(left_at)) if right else ""
     return Kept(path, version, size, left_at, since, unit, unit_changed_at) if right else None
 
