@@ -49,6 +49,8 @@ def environment_drift(
         return "there is none"
     if environment.problem:
         return environment.problem
+    if desired.return_to and environment.path != desired.return_to:
+        return "return_to asks for another environment"
     version = environment.version or ""
     if desired.version and not meets(version, desired.version):
         return f"its version is {version}"
@@ -106,6 +108,8 @@ def target_version(
 
 def target_extras(desired: Desired, environment: Environment | None) -> tuple[str, ...]:
     """The extras that a new environment is to have: nobody asked to lose those that were there."""
+    if desired.return_to:
+        return ()
     return tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
 
 
@@ -119,6 +123,8 @@ def replaces(
         environment: the one in use.
         newest, python: as for environment_drift.
     """
+    if desired.return_to:
+        return kept.path == desired.return_to
     version = target_version(desired, environment, newest, kept.python_version)
     if version is None or not meets(kept.version or "", version):
         return False

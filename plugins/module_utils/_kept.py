@@ -153,7 +153,7 @@ def _cause(
         return None
     if known is not None and environment.path in known.spoiled:
         return known.spoiled[environment.path]
-    failed = failed_check(desired, host, environment, extras, looking=True)
+    failed = failed_check(desired, host, environment, extras or environment.extras, looking=True)
     return _output.parse_cause(failed.output) if failed else None
 
 

@@ -115,6 +115,7 @@ class Desired:
     sources: Sources = field(default_factory=Sources)
     force: bool = False
     keep: int = 1
+    return_to: str | None = None
 
     @property
     def environment(self) -> str:

@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import typing as t
+from dataclasses import replace
 
 from ansible.module_utils import distro
 
@@ -120,7 +121,24 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         keep=_not_negative(params, "keep"),
     )
     _check_folders(desired, host, names)
-    return desired
+    return _returning(desired, params, names)
+
+
+def _returning(desired: Desired, params: Params, names: Names) -> Desired:
+    """Drop the options that describe an environment if a return to an earlier one is requested.
+
+    Raises:
+        PatroniInstallError: the state asks for something else.
+    """
+    if not params["return_to"]:
+        return desired
+    if desired.state != "present":
+        raise PatroniInstallError(f"return_to: it goes with state=present, not with state={desired.state}")
+    sources = replace(desired.sources, constraints=None, limits=())
+    desired = replace(desired, version=None, python=None, extras=(), sources=sources)
+    if _VERSION.fullmatch(params["return_to"]):
+        return replace(desired, version=params["return_to"])
+    return replace(desired, return_to=names.one(_path(params, "return_to", None)))
 
 
 def _entry(names: Names, path: str) -> str:

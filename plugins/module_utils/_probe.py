@@ -94,6 +94,7 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     drift = environment_drift(desired, environment, newest=observed.newest, python=python)
     observed = examine(desired, host, observed, change_due=drift is not None, known=known)
     used = observed.returning or environment
+    _expect_return(desired, observed, drift)
     if drift is None or observed.returning is not None:
         return replace(observed, python_version=used.python_version if used else None)
     tools = known.tools if known and known.tools else _probe_tools(desired, host)
@@ -101,6 +102,27 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     made_with = python or (tools.pipx.python if tools.pipx else None)
     in_use = environment.python if environment and environment.problem is None else None
     return replace(observed, tools=tools, python_version=named_version(made_with), interpreter=made_with or in_use)
+
+
+def _expect_return(desired: Desired, observed: Observed, drift: str | None) -> None:
+    """Refuse to return to an environment that is not kept.
+
+    Raises:
+        PatroniInstallError: the requested environment is not kept, or does not work.
+    """
+    if desired.return_to is None or drift is None or observed.returning is not None:
+        return
+    asked = desired.shown(desired.return_to)
+    in_use = observed.environment
+    if in_use is not None and in_use.path == desired.return_to:
+        raise PatroniInstallError(
+            f"return_to: {asked} is in use and does not work: {drift}; run without return_to to repair it"
+        )
+    cause = observed.spoiled.get(desired.return_to)
+    if cause is not None:
+        raise PatroniInstallError(f"return_to: {asked} no longer works: {cause}; run without return_to")
+    kept = ", ".join(f"{desired.shown(kept.path)} ({kept.version})" for kept in observed.kept) or "none"
+    raise PatroniInstallError(f"return_to: {asked} is not kept on this host; kept are: {kept}")
 
 
 def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:

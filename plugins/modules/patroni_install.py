@@ -166,6 +166,17 @@ options:
     type: int
     default: 1
     version_added: 1.1.0
+  return_to:
+    description:
+      - The path of a kept environment, from RV(kept), or a version. Takes precedence over O(version), O(extras),
+        O(python) and O(constraints).
+      - With a path, the module switches back to that environment. If it is not kept, or no longer works, the module
+        fails without a change.
+      - With a version, the module switches back to a kept environment of that version, or builds the version with the
+        present extras.
+      - The playbook upgrade_patroni uses it to return a member whose new Patroni does not start.
+    type: str
+    version_added: 1.1.0
   lock_timeout:
     description:
       - How long to wait for another apt, dnf or run of this module to end, in seconds.
@@ -442,6 +453,7 @@ ARGUMENT_SPEC = {
     "no_index": {"type": "bool", "default": False},
     "constraints": {"type": "path"},
     "keep": {"type": "int", "default": 1},
+    "return_to": {"type": "str"},
     "lock_timeout": {"type": "int", "default": 300},
     "retries": {"type": "int", "default": 5},
     "retry_delay": {"type": "int", "default": 20},

@@ -676,6 +676,25 @@ def test_patience(name):
     assert getattr(_params.patience({**DEFAULTS, name: 0}), name) == 0
 
 
+def test_return_to_leaves_out_what_describes_an_environment(home):
+    path = f"{home}/.local/share/pipx/patroni/1/venvs/patroni"
+
+    wanted = desire(return_to=path, version="4.1.5", extras=["etcd"], python="python3.11")
+
+    assert (wanted.return_to, wanted.version, wanted.extras, wanted.python) == (path, None, (), None)
+
+
+def test_return_to_a_version_goes_before_the_version(home):
+    wanted = desire(return_to="4.0.11", version="4.1.5", extras=["etcd"], python="python3.11")
+
+    assert (wanted.return_to, wanted.version, wanted.extras, wanted.python) == (None, "4.0.11", (), None)
+
+
+@pytest.mark.parametrize("state", ["absent", "latest"])
+def test_return_to_is_for_what_is_present(home, state):
+    assert refusal(return_to="/x", state=state) == (f"return_to: it goes with state=present, not with state={state}")
+
+
 def test_keep(home):
     assert refusal(keep=-1) == "keep: -1 is negative; 0 or more is needed"
     assert [desire(keep=keep).keep for keep in (0, 3)] == [0, 3]

@@ -2409,6 +2409,53 @@ def test_change_of_mind_before_the_restart(installed, at_work, keep):
     assert (again["changed"], again["restart_required"]) == (False, False)
 
 
+def test_return_to_an_environment_that_is_named_asks_for_nothing_else(upgraded):
+    constraints = Path(upgraded.base, "c.txt")
+    constraints.write_text("patroni==4.1.6\n", "utf-8")
+    asked = {
+        "return_to": upgraded.built(1),
+        "version": "4.1.6",
+        "extras": ["psycopg2-binary", "etcd", "consul"],
+        "constraints": str(constraints),
+    }
+
+    result = upgraded.run(*returning(upgraded), **asked)
+
+    assert steps(result)[-1] == ("switch_back", f"4.1.5, kept since {result['steps'][-1]['target'].split()[-1]}")
+    assert_installed(upgraded, 1, kept=[2])
+    again = upgraded.run(shown(upgraded), **asked)
+    assert (again["changed"], again["version"]) == (False, "4.1.5")
+
+
+def test_return_to_a_version_switches_to_what_is_kept(upgraded):
+    result = upgraded.run(*returning(upgraded), return_to="4.1.5", version="4.1.6", extras=["consul"])
+
+    assert steps(result)[-1][0] == "switch_back"
+    assert_installed(upgraded, 1, kept=[2])
+
+
+def test_return_to_what_is_not_kept_changes_nothing(upgraded):
+    before = upgraded.tree()
+    asked = upgraded.built(7)
+
+    result = upgraded.run(shown(upgraded), fails=True, return_to=asked)
+
+    kept_one = f"{upgraded.built(1)} (4.1.5)"
+    assert result["msg"] == f"return_to: {asked} is not kept on this host; kept are: {kept_one}"
+    assert upgraded.tree() == before
+
+
+def test_return_to_what_does_not_run_changes_nothing(upgraded):
+    before = upgraded.tree()
+
+    result = upgraded.run(*returning(upgraded, err="ImportError: libpq\n"), fails=True, return_to=upgraded.built(1))
+
+    assert result["msg"] == (
+        f"return_to: {upgraded.built(1)} no longer works: ImportError: libpq; run without return_to"
+    )
+    assert upgraded.tree() == before
+
+
 def test_absent_removes_what_is_kept(upgraded):
     result = upgraded.run(shown(upgraded), shown(upgraded), RELOAD, show(), state="absent")
 
