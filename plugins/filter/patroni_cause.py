@@ -1,0 +1,48 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.pgedge.platform.plugins.plugin_utils import _clusters
+
+DOCUMENTATION = r"""
+---
+name: patroni_cause
+short_description: Select the lines of a journal that explain a failure
+version_added: 1.1.0
+author: pgEdge (@pgEdge)
+description:
+  - Omits tracebacks and progress messages.
+  - For the playbooks of this collection.
+positional: lines
+options:
+  _input:
+    description: The text.
+    type: str
+    required: true
+  lines:
+    description: How many lines at most, the last ones.
+    type: int
+    default: 5
+"""
+
+EXAMPLES = r"""
+- name: Show the cause
+  ansible.builtin.debug:
+    msg: "{{ patroni_journal.stdout | pgedge.platform.patroni_cause }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The lines.
+  type: list
+  elements: str
+"""
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"patroni_cause": _clusters.decisive}

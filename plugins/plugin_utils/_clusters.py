@@ -1,0 +1,430 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which hosts of a site form which cluster of Patroni, and what keeps a cluster from being upgraded.
+
+Everything here is read from what each host answered; nothing is run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+_Row = t.Mapping[str, t.Any]
+
+# A replica's state has been told apart from "running" since this version.
+_TELLS_STREAMING = (3, 0, 4)
+_WELL_REPLICA = ("streaming", "in archive recovery")
+_LEADERS = ("Leader", "Standby Leader")
+# Replicas in this order, so that the one that would take over is restarted after the others.
+_ORDER = ("Replica", "Quorum Standby", "Sync Standby")
+# Of a journal or an output, how much is shown.
+_SHOWN_LINES = 5
+_SHOWN_CHARACTERS = 300
+_TELLING = re.compile(
+    r"error|exception|fatal|critical|failed|failure|refused|denied|cannot|can't|not found", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Host:
+    """What one host answered.
+
+    Attributes:
+        name: the host in the inventory.
+        problem: why it could not be looked at, as a sentence.
+        skipped: it is no part of a cluster.
+        plan: what patroni_install would do here.
+        answer: what ask_member.py printed.
+        silence: why that is not there.
+        rows: what "patronictl list" shows here.
+        blindness: why that is not there.
+        marked: this playbook paused the cluster and did not come to resume it.
+        by_hand: patronictl as a person types it.
+        said_to_be: the member that the inventory says this host to be.
+        applied: the plan was carried out.
+    """
+
+    name: str
+    problem: str = ""
+    skipped: bool = False
+    plan: _Row = field(default_factory=dict)
+    answer: _Row = field(default_factory=dict)
+    silence: str = ""
+    rows: tuple[_Row, ...] = ()
+    blindness: str = ""
+    marked: bool = False
+    by_hand: str = ""
+    said_to_be: str = ""
+    applied: bool = False
+
+    @property
+    def member(self) -> str:
+        return self.said_to_be or str(self.answer.get("name") or "")
+
+    @property
+    def rest(self) -> _Row:
+        """What the REST API of the member's Patroni says."""
+        return t.cast("_Row", self.answer.get("patroni") or {})
+
+    @property
+    def version(self) -> str:
+        """The version that runs; empty if no Patroni answers."""
+        return str((self.rest.get("patroni") or {}).get("version") or "")
+
+    @property
+    def row(self) -> _Row:
+        """The member's own row in the list of its cluster."""
+        return next((row for row in self.rows if row.get("Member") == self.member), {})
+
+
+def read_host(look: t.Mapping[str, t.Any]) -> Host:
+    """Read what the playbook noted of a host.
+
+    Args:
+        look: "host", and as far as the look came "problem", "skipped", "plan" (the result of patroni_install), "asked"
+            and "listed" (results of commands), "marked", "member", "applied" and "by_hand".
+    """
+    answer, silence = _read_json(look.get("asked"), dict)
+    rows, blindness = _read_json(look.get("listed"), list)
+    problem = str(look.get("problem") or "")
+    if not problem and not look.get("skipped") and "plan" not in look:
+        problem = (
+            "it could not be reached; check the connection, or exclude all hosts of its cluster from patroni_hosts"
+        )
+    return Host(
+        name=str(look["host"]),
+        problem=problem,
+        skipped=bool(look.get("skipped")),
+        plan=look.get("plan") or {},
+        answer=answer or {},
+        silence=str((answer or {}).get("silence") or silence),
+        rows=tuple(rows or ()),
+        blindness=blindness,
+        marked=bool(look.get("marked")),
+        by_hand=str(look.get("by_hand") or "patronictl"),
+        said_to_be=str(look.get("member") or ""),
+        applied=bool(look.get("applied")),
+    )
+
+
+def _read_json(result: t.Mapping[str, t.Any] | None, kind: type) -> tuple[t.Any, str]:
+    """Read what a command printed as JSON; else say why there is none."""
+    if result is None or "rc" not in result:
+        return None, "it was not asked"
+    if result["rc"] == 124:
+        return None, "it did not answer in time"
+    try:
+        found = json.loads(result.get("stdout") or "")
+    except ValueError:
+        return None, decisive(f"{result.get('stdout', '')}\n{result.get('stderr', '')}", 1)[0]
+    return (found, "") if isinstance(found, kind) else (None, "its answer is of an unknown form")
+
+
+def decisive(text: str, lines: int = _SHOWN_LINES) -> list[str]:
+    """Choose the lines of an output or a journal that tell best why something failed, in their order.
+
+    The frames of tracebacks and what is no more than a report of progress are left out.
+    """
+    told: list[str] = []
+    framed = False
+    for line in text.splitlines():
+        if line.startswith("Traceback ") or line.strip().startswith("Traceback (most"):
+            framed = True
+            continue
+        if framed and line.startswith((" ", "\t")):
+            continue
+        framed = False
+        stripped = line.strip()
+        if stripped and not re.search(r"\b(INFO|DEBUG)\b", stripped):
+            told.append(stripped[:_SHOWN_CHARACTERS])
+    told = list(dict.fromkeys(told))
+    return ([line for line in told if _TELLING.search(line)] or told or ["it said nothing"])[-lines:]
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
+
+
+def is_well(row: _Row, version: str = "") -> bool:
+    """Whether a member is as an upgrade needs it: a leader that runs, or a replica that follows.
+
+    Args:
+        version: the version of the member's Patroni, if it is known.
+    """
+    state = str(row.get("State") or "")
+    if row.get("Role") == "Leader":
+        return state == "running"
+    older = row.get("Role") == "Standby Leader" or (bool(version) and _number(version) < _TELLS_STREAMING)
+    return state in _WELL_REPLICA or (older and state == "running")
+
+
+def state_of(listed: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], member: str = "") -> dict[str, t.Any]:
+    """Say of a cluster and of one of its members what is asked of them before and after a restart.
+
+    Args:
+        listed: the result of "patronictl list --format=json" at any member of the cluster.
+        asked: the result of ask_member.py at this member.
+
+    Returns:
+        Of the member "version" (empty if it does not answer), "paused" (as it knows itself) and "well"; of the cluster
+        "scope", "leader" (a member, or empty) and "all_well".
+    """
+    rows = _read_json(listed, list)[0] or []
+    rest = (_read_json(asked, dict)[0] or {}).get("patroni") or {}
+    version = str((rest.get("patroni") or {}).get("version") or "")
+    row: _Row = next((row for row in rows if row.get("Member") == member), {})
+    leaders = [str(row.get("Member")) for row in rows if row.get("Role") in _LEADERS]
+    return {
+        "version": version,
+        "paused": bool(rest.get("pause")),
+        "well": bool(version) and is_well(row, version),
+        "scope": str(rows[0].get("Cluster")) if rows else "",
+        "leader": leaders[0] if leaders else "",
+        "all_well": len(leaders) == 1 and all(is_well(row, version) for row in rows),
+    }
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The hosts of one cluster, replicas first and the leader last."""
+
+    scope: str
+    hosts: tuple[Host, ...]
+    rows: tuple[_Row, ...]
+
+    @property
+    def title(self) -> str:
+        """The cluster as messages name it; several may have the same scope."""
+        return f"{self.scope} ({', '.join(str(row.get('Member')) for row in self.rows)})"
+
+    @property
+    def leader(self) -> Host | None:
+        return next((host for host in self.hosts if host.row.get("Role") in _LEADERS), None)
+
+    @property
+    def paused(self) -> bool:
+        return any(host.rest.get("pause") for host in self.hosts)
+
+    @property
+    def left_paused(self) -> bool:
+        """Whether an interrupted run has paused it, and not its operators."""
+        return self.paused and any(host.marked for host in self.hosts)
+
+
+def _identities(rows: t.Iterable[_Row]) -> frozenset[tuple[str, str]]:
+    """Scope and names may be the same in two clusters; a member's address as well is not."""
+    return frozenset((str(row.get("Member")), str(row.get("Host"))) for row in rows)
+
+
+def clusters_of(hosts: t.Iterable[Host]) -> list[Cluster]:
+    """Tell the clusters apart by their members, as each host sees them."""
+    found: list[tuple[set[tuple[str, str]], list[Host]]] = []
+    for host in hosts:
+        seen = set(_identities(host.rows))
+        if not seen:
+            continue
+        together = [host]
+        for other in [group for group in found if group[0] & seen]:
+            found.remove(other)
+            seen |= other[0]
+            together = [*other[1], *together]
+        found.append((seen, together))
+    return [_cluster(group) for _seen, group in found]
+
+
+def _cluster(hosts: t.Sequence[Host]) -> Cluster:
+    rows = {(row.get("Member"), row.get("Host")): row for host in hosts for row in host.rows}
+    scope = next(str(row.get("Cluster") or "") for row in rows.values())
+    return Cluster(
+        scope, tuple(sorted(hosts, key=_place)), tuple(sorted(rows.values(), key=lambda r: str(r["Member"])))
+    )
+
+
+def _place(host: Host) -> int:
+    role = host.row.get("Role")
+    return _ORDER.index(role) if role in _ORDER else len(_ORDER)
+
+
+def problems_of(hosts: t.Sequence[Host], clusters: t.Sequence[Cluster]) -> list[str]:
+    """Say everything that keeps these clusters from being upgraded, each in a sentence of its own."""
+    found = [sentence for host in hosts for sentence in _host_problems(host)]
+    told = {host.member for host in hosts if not host.row}
+    return found + [sentence for cluster in clusters for sentence in _cluster_problems(cluster, told)]
+
+
+def _host_problems(host: Host) -> t.Iterator[str]:
+    if host.skipped:
+        return
+    if host.problem:
+        yield f"{host.name}: {host.problem}"
+    elif host.plan.get("previous_version") is None:
+        yield (
+            f"{host.name}: Patroni is not installed; install it with the role install_patroni, or exclude the host "
+            "from patroni_hosts"
+        )
+    elif host.blindness:
+        yield (
+            f"{host.name}: it cannot list the members of its cluster: {host.blindness}; check its configuration store, "
+            f"then run '{host.by_hand} list' there"
+        )
+    elif not host.version:
+        yield (
+            f"{host.name}: its Patroni does not answer: {host.silence}; check 'systemctl status patroni' there, and "
+            "start it"
+        )
+    elif not host.row:
+        yield (
+            f"{host.name}: its configuration names the member {host.member}, which its cluster does not have; set "
+            "patroni_member for this host"
+        )
+
+
+def _cluster_problems(cluster: Cluster, told: t.Collection[str]) -> t.Iterator[str]:
+    """Say what keeps a cluster from being upgraded, but for members of hosts of which something is told already."""
+    title = f"the cluster {cluster.title}"
+    if any("Group" in row for row in cluster.rows):
+        yield f"{title} is a Citus cluster, which this playbook does not support; upgrade it by hand, group by group"
+        return
+    here = [host.member for host in cluster.hosts if host.row]
+    missing = [str(row["Member"]) for row in cluster.rows if row["Member"] not in (*here, *told)]
+    if missing:
+        yield (
+            f"{title} is incomplete in this run, without a host for {', '.join(missing)}; add the missing hosts to "
+            "patroni_hosts, or run without --limit"
+        )
+    for member in dict.fromkeys(here):
+        names = [host.name for host in cluster.hosts if host.member == member]
+        if len(names) > 1:
+            yield f"{title}: {' and '.join(names)} are the same member, {member}; remove one from the inventory"
+    if len({_identities(host.rows) for host in cluster.hosts}) > 1:
+        yield f"{title}: its hosts do not list the same members; wait until they do, then run this playbook again"
+    leaders = [str(row["Member"]) for row in cluster.rows if row.get("Role") in _LEADERS]
+    if len(leaders) != 1:
+        yield f"{title} must have one leader, and has {' and '.join(leaders) or 'none'}"
+    versions = {host.member: host.version for host in cluster.hosts}
+    for row in cluster.rows:
+        if not is_well(row, versions.get(str(row["Member"]), "")):
+            role, wanted = str(row.get("Role")).lower(), "running" if row.get("Role") in _LEADERS else "streaming"
+            yield (
+                f"{title}: {row['Member']} ({role}) must be {wanted}, and its state is '{row.get('State')}'; check "
+                "'journalctl -u patroni' there"
+            )
+
+
+def waves(clusters: t.Sequence[Cluster], at_once: int) -> list[list[str]]:
+    """Put the hosts into the order of the restarts: one member of each of so many clusters at a time."""
+    step = max(1, at_once)
+    found = []
+    for start in range(0, len(clusters), step):
+        orders = [cluster.hosts for cluster in clusters[start : start + step]]
+        found += [[host.name for host in wave if host is not None] for wave in itertools.zip_longest(*orders)]
+    return found
+
+
+def describe(looks: t.Iterable[t.Mapping[str, t.Any]], at_once: int = 1) -> dict[str, t.Any]:
+    """Describe a site by what its hosts answered.
+
+    Args:
+        looks: what the playbook noted of each host, see read_host.
+        at_once: how many clusters are restarted in step.
+
+    Returns:
+        "clusters", their "members" by host, all "problems", the "waves" of the restarts, and "rows" for a table.
+    """
+    hosts = [host for host in map(read_host, looks) if not host.skipped]
+    clusters = clusters_of(hosts)
+    return {
+        "waves": waves(clusters, at_once),
+        "clusters": [
+            {
+                "title": cluster.title,
+                "hosts": [host.name for host in cluster.hosts],
+                "leader": cluster.leader.name if cluster.leader else None,
+                "paused": cluster.paused and not cluster.left_paused,
+                "left_paused": cluster.left_paused,
+            }
+            for cluster in clusters
+        ],
+        "members": {host.name: _member(host, cluster) for cluster in clusters for host in cluster.hosts},
+        "problems": problems_of(hosts, clusters),
+        "rows": [_report(host, cluster) for cluster in clusters for host in cluster.hosts]
+        + [_report(host, None) for host in hosts if not host.rows],
+    }
+
+
+def _member(host: Host, cluster: Cluster) -> dict[str, t.Any]:
+    return {
+        "cluster": cluster.title,
+        "name": host.member,
+        "version": host.version,
+        "leads": host is cluster.leader,
+        "paused": cluster.paused and not cluster.left_paused,
+        "left_paused": cluster.left_paused,
+        "peers": [other.name for other in cluster.hosts if other is not host],
+    }
+
+
+def _report(host: Host, cluster: Cluster | None) -> dict[str, t.Any]:
+    """One row of the table that people look at."""
+    plan = host.plan
+    installed = plan.get("version" if host.applied else "previous_version")
+    differs = bool(host.version and installed and host.version != installed)
+    problems = list(_host_problems(host))
+    return {
+        "cluster": cluster.title if cluster else "",
+        "host": host.name,
+        "role": str(host.row.get("Role") or "").lower(),
+        "state": str(host.row.get("State") or "") + (", paused" if host.rest.get("pause") else ""),
+        "installed": installed or "",
+        "runs": host.version,
+        "restart_due": differs if plan.get("changed") else bool(plan.get("restart_required")),
+        "would_change": str(plan.get("msg") or "") if plan.get("changed") and not host.applied else "",
+        "problem": problems[0].partition(": ")[2] if problems else "",
+    }
+
+
+def table(rows: t.Sequence[t.Mapping[str, t.Any]], columns: t.Sequence[str] | None = None) -> list[str]:
+    """Draw rows as a table of text, one line each.
+
+    Args:
+        columns: the columns to show; by default those that have anything to say.
+    """
+    names = list(columns or [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)])
+    texts = [[name.replace("_", " ") for name in names]]
+    texts += [[_text(row[name]) for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts)]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in texts]
+    return [*lines[:1], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def _text(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def new_faults(now: t.Mapping[str, t.Any], before: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
+    """Compare what two versions of Patroni find wrong with one configuration.
+
+    What the version that runs finds as well does not keep it from running, so that it is no more than a warning. That a
+    port is in use is no fault of the configuration of a member that runs.
+
+    Args:
+        now, before: the results of "patroni --validate-config" of the new version and of the one that runs.
+    """
+    # The words differ from version to version; the setting comes first in each line.
+    former = {fault.split()[0] for fault in _faults(before)}
+    found = _faults(now)
+    return {
+        "faults": [fault for fault in found if fault.split()[0] not in former],
+        "warnings": [fault for fault in found if fault.split()[0] in former],
+    }
+
+
+def _faults(result: t.Mapping[str, t.Any]) -> list[str]:
+    lines = f"{result.get('stdout', '')}\n{result.get('stderr', '')}".splitlines()
+    return [line.strip() for line in lines if line.strip() and not re.search(r"port \d+ is already in use", line, re.I)]
