@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test checks installs cluster-test lint docs-check site reference picture changelog unit rootless hosts \
+.PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference picture changelog unit rootless hosts \
 	cluster test-faults matrix bench bench-quick bench-docs lock clean collection-path
 
 help: ## Show this list
@@ -44,7 +44,7 @@ checks: .venv/dev.stamp ## Run what changes nothing: style, types, documentation
 installs: .venv/dev.stamp ## Install for real: on this machine, and on hosts booted in Docker
 	nox --tags real
 
-cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over a real cluster, and print the figures
+cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over two real clusters, and print the figures
 	nox -s cluster
 
 lint: .venv/dev.stamp ## Check style and types
@@ -74,7 +74,10 @@ rootless: .venv/dev.stamp ## Install for real on this machine, without root
 hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
 	nox -s hosts
 
-cluster: .venv/dev.stamp build ## Bring up a cluster of three hosts, leave it running, and say how to look at it
+cluster-test-all: .venv/dev.stamp ## The same with every failing upgrade, other kinds of clusters, and interruptions
+	nox -s cluster_all
+
+cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them running, and print how to look at them
 	tests/images/build debian12
 	molecule converge --scenario-name cluster
 	@extensions/molecule/cluster/look_around

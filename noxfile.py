@@ -21,6 +21,7 @@ BUILD = CHECKOUT / ".build"
 CHECKED = CHECKOUT / "collections" / "ansible_collections" / "pgedge" / "platform"
 INSTALLED = BUILD / "collections" / "ansible_collections" / "pgedge" / "platform"
 CLUSTER_TEST = "tests/integration/test_cluster.py"
+SITE_TEST = "tests/integration/test_site.py"
 SCRIPTS = [".ci/run", "demo/run", "extensions/molecule/cluster/look_around", "tests/images/build"]
 
 sys.path.insert(0, str(CHECKOUT / "tests"))
@@ -164,9 +165,17 @@ def hosts(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def cluster(session: nox.Session) -> None:
-    """A real cluster, deployed, upgraded while a client writes, and failed over: pytest, molecule."""
+    """Two real clusters, deployed, upgraded while a client writes, and failed over: pytest, molecule."""
     make(session)
-    run(session, "pytest", CLUSTER_TEST, *session.posargs)
+    run(session, "pytest", CLUSTER_TEST, SITE_TEST, "-m", "not thorough", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def cluster_all(session: nox.Session) -> None:
+    """The same with every failing upgrade, other kinds of clusters, and interruptions: pytest, molecule."""
+    make(session)
+    everything = {"PGEDGE_CLUSTER": "full", "PGEDGE_REQUIRE_ENGINE": "1"}
+    run(session, "pytest", CLUSTER_TEST, SITE_TEST, *session.posargs, env=everything)
 
 
 @nox.session(venv_backend="none", default=False)

@@ -1,11 +1,12 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real cluster of three hosts with etcd and Postgres: deployed, upgraded while a client writes, and failed over."""
+"""Two real clusters with etcd and Postgres: deployed, upgraded while a client writes, and failed over."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import typing as t
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 
 pytestmark = pytest.mark.hosts
 
-MEASURED = 4
+FULL = os.environ.get("PGEDGE_CLUSTER") == "full"
+MEASURED = 19 if FULL else 4
 
 
 def test_cluster(
@@ -24,7 +26,13 @@ def test_cluster(
     tmp_path: Path,
 ) -> None:
     try:
-        tested = molecule("test", "--destroy=always", scenario="cluster", PGEDGE_FIGURES=str(tmp_path))
+        tested = molecule(
+            "test",
+            "--destroy=always",
+            scenario="cluster",
+            PGEDGE_FIGURES=str(tmp_path),
+            PGEDGE_SIDE_EFFECT="side_effect_all.yml" if FULL else "side_effect.yml",
+        )
     finally:
         # Interrupted, molecule may not have come to it.
         molecule("destroy", scenario="cluster")
