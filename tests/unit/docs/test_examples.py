@@ -56,7 +56,7 @@ GIVEN = {
     f"{UPGRADE}4.1.5": f"{CLUSTER}/upgrade.yml",
     f"{UPGRADE}4.0.11": f"{CLUSTER}/upgrade.yml",
     f"{PATRONICTL} list": f"{CLUSTER}/verify.yml",
-    f"{PATRONICTL} resume": f"{CLUSTER}/failing_upgrade.yml",
+    "ansible-playbook pgedge.platform.patroni_report -i hosts.yml": f"{CLUSTER}/verify.yml",
 }
 # `make` and pytest on a developer's machine: what they name has to be there.
 DEVELOPERS = re.compile(r"(PGEDGE_REQUIRE_ENGINE=1 )?(make( [a-z-]+)?|\.venv/bin/pytest .*)")
