@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.hosts]
 OLD, NEW = "4.0.11", "4.1.5"
 FULL = os.environ.get("PGEDGE_FAULTS") == "full"
 SEED = int(os.environ.get("PGEDGE_SEED", "1"))
-BOUNDARY_KILLS = 3
-RANDOM_KILLS = 10 if FULL else 2
+BOUNDARY_KILLS = 2
+RANDOM_KILLS = 10 if FULL else 1
 # What was kept is switched to without an index.
 UNREACHABLE = {"index_url": "http://127.0.0.1:9/simple", "retries": 0}
 
