@@ -231,6 +231,33 @@ def test_leader_that_cannot_go_back_leaves_its_cluster_paused(site: Site) -> Non
 
 
 @pytest.mark.thorough
+def test_leader_that_is_forgotten_leaves_its_cluster_paused(site: Site) -> None:
+    site.change("pg2", fails_with=[NEW, OLD], forgotten=True)
+
+    printed = site.play(f"--extra-vars=patroni_version={NEW}")
+
+    assert printed.startswith("2\n"), printed
+    for told in ("The upgrade stopped", "failed as well", "still paused", "Repair the leader first"):
+        assert told in printed, told
+    assert "was paused before this run" not in printed
+    assert [cluster["paused"] for cluster in site.read()["clusters"]] == [True, False]
+
+
+@pytest.mark.thorough
+def test_return_that_cannot_be_made_is_told(site: Site) -> None:
+    site.change("pg3", fails_with=[NEW], made_by_pipx=[OLD], not_offered=[OLD])
+
+    printed = site.play(f"--extra-vars=patroni_version={NEW}")
+
+    assert printed.startswith("2\n"), printed
+    assert f"Returning to Patroni {OLD} failed as well: the index offers no {OLD}" in printed
+    state = site.read()
+    assert state["harm"] == []
+    # Its leader is well, so that the cluster is resumed.
+    assert [cluster["paused"] for cluster in state["clusters"]] == [False, False]
+
+
+@pytest.mark.thorough
 def test_pause_of_the_operators_stays(site: Site) -> None:
     state = site.read()
     state["clusters"][0]["paused"] = True

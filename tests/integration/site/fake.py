@@ -39,6 +39,9 @@ def cluster_of(state, host):
 def rows(state, cluster):
     for name in cluster["hosts"]:
         host = state["hosts"][name]
+        # The configuration store forgets a member after its ttl.
+        if not host["runs"] and host.get("forgotten"):
+            continue
         yield {
             "Cluster": cluster.get("scope", "demo"),
             "Member": host.get("member", name),
