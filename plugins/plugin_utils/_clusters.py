@@ -38,7 +38,6 @@ class Host:
     Attributes:
         name: the host in the inventory.
         problem: why it could not be looked at, as a sentence.
-        skipped: it is no part of a cluster.
         plan: what patroni_install would do here.
         answer: what ask_member.py printed.
         silence: why that is not there.
@@ -47,12 +46,11 @@ class Host:
         marked: this playbook paused the cluster and did not come to resume it.
         by_hand: patronictl as a person types it.
         said_to_be: the member that the inventory says this host to be.
-        applied: the plan was carried out.
+        applied: the plan was applied.
     """
 
     name: str
     problem: str = ""
-    skipped: bool = False
     plan: _Row = field(default_factory=dict)
     answer: _Row = field(default_factory=dict)
     silence: str = ""
@@ -75,32 +73,31 @@ class Host:
     @property
     def version(self) -> str:
         """The version that runs; empty if no Patroni answers."""
-        return str((self.rest.get("patroni") or {}).get("version") or "")
+        return _version_in(self.rest)
 
     @property
     def row(self) -> _Row:
         """The member's own row in the list of its cluster."""
-        return next((row for row in self.rows if row.get("Member") == self.member), {})
+        return _row_of(self.rows, self.member)
 
 
 def read_host(look: t.Mapping[str, t.Any]) -> Host:
     """Read what the playbook noted of a host.
 
     Args:
-        look: "host", and as far as the look came "problem", "skipped", "plan" (the result of patroni_install), "asked"
+        look: "host", and as far as the look came "problem", "plan" (the result of patroni_install), "asked"
             and "listed" (results of commands), "marked", "member", "applied" and "by_hand".
     """
     answer, silence = _read_json(look.get("asked"), dict)
     rows, blindness = _read_json(look.get("listed"), list)
     problem = str(look.get("problem") or "")
-    if not problem and not look.get("skipped") and "plan" not in look:
+    if not problem and "plan" not in look:
         problem = (
             "it could not be reached; check the connection, or exclude all hosts of its cluster from patroni_hosts"
         )
     return Host(
         name=str(look["host"]),
         problem=problem,
-        skipped=bool(look.get("skipped")),
         plan=look.get("plan") or {},
         answer=answer or {},
         silence=str((answer or {}).get("silence") or silence),
@@ -124,6 +121,19 @@ def _read_json(result: t.Mapping[str, t.Any] | None, kind: type) -> tuple[t.Any,
     except ValueError:
         return None, decisive(f"{result.get('stdout', '')}\n{result.get('stderr', '')}", 1)[0]
     return (found, "") if isinstance(found, kind) else (None, "its answer is of an unknown form")
+
+
+def _row_of(rows: t.Iterable[_Row], member: str) -> _Row:
+    return next((row for row in rows if row.get("Member") == member), {})
+
+
+def _leaders_in(rows: t.Iterable[_Row]) -> list[str]:
+    return [str(row.get("Member")) for row in rows if row.get("Role") in _LEADERS]
+
+
+def _version_in(rest: _Row) -> str:
+    """Read the version in an answer of the REST API; empty if there is none."""
+    return str((rest.get("patroni") or {}).get("version") or "")
 
 
 def decisive(text: str, lines: int = _SHOWN_LINES) -> list[str]:
@@ -177,13 +187,12 @@ def state_of(listed: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], member
     """
     rows = _read_json(listed, list)[0] or []
     rest = (_read_json(asked, dict)[0] or {}).get("patroni") or {}
-    version = str((rest.get("patroni") or {}).get("version") or "")
-    row: _Row = next((row for row in rows if row.get("Member") == member), {})
-    leaders = [str(row.get("Member")) for row in rows if row.get("Role") in _LEADERS]
+    version = _version_in(rest)
+    leaders = _leaders_in(rows)
     return {
         "version": version,
         "paused": bool(rest.get("pause")),
-        "well": bool(version) and is_well(row, version),
+        "well": bool(version) and is_well(_row_of(rows, member), version),
         "scope": str(rows[0].get("Cluster")) if rows else "",
         "leader": leaders[0] if leaders else "",
         "all_well": len(leaders) == 1 and all(is_well(row, version) for row in rows),
@@ -208,13 +217,18 @@ class Cluster:
         return next((host for host in self.hosts if host.row.get("Role") in _LEADERS), None)
 
     @property
-    def paused(self) -> bool:
+    def _is_paused(self) -> bool:
         return any(host.rest.get("pause") for host in self.hosts)
+
+    @property
+    def paused(self) -> bool:
+        """Whether its operators have paused it."""
+        return self._is_paused and not self.left_paused
 
     @property
     def left_paused(self) -> bool:
         """Whether an interrupted run has paused it, and not its operators."""
-        return self.paused and any(host.marked for host in self.hosts)
+        return self._is_paused and any(host.marked for host in self.hosts)
 
 
 def _identities(rows: t.Iterable[_Row]) -> frozenset[tuple[str, str]]:
@@ -259,8 +273,6 @@ def problems_of(hosts: t.Sequence[Host], clusters: t.Sequence[Cluster]) -> list[
 
 
 def _host_problems(host: Host) -> t.Iterator[str]:
-    if host.skipped:
-        return
     if host.problem:
         yield f"{host.name}: {host.problem}"
     elif host.plan.get("previous_version") is None:
@@ -304,7 +316,7 @@ def _cluster_problems(cluster: Cluster, told: t.Collection[str]) -> t.Iterator[s
             yield f"{title}: {' and '.join(names)} are the same member, {member}; remove one from the inventory"
     if len({_identities(host.rows) for host in cluster.hosts}) > 1:
         yield f"{title}: its hosts do not list the same members; wait until they do, then run this playbook again"
-    leaders = [str(row["Member"]) for row in cluster.rows if row.get("Role") in _LEADERS]
+    leaders = _leaders_in(cluster.rows)
     if len(leaders) != 1:
         yield f"{title} must have one leader, and has {' and '.join(leaders) or 'none'}"
     versions = {host.member: host.version for host in cluster.hosts}
@@ -331,13 +343,13 @@ def describe(looks: t.Iterable[t.Mapping[str, t.Any]], at_once: int = 1) -> dict
     """Describe a site by what its hosts answered.
 
     Args:
-        looks: what the playbook noted of each host, see read_host.
+        looks: what the playbook noted of each host, see read_host; "skipped" if it is not part of a cluster.
         at_once: how many clusters are restarted in step.
 
     Returns:
         "clusters", their "members" by host, all "problems", the "waves" of the restarts, and "rows" for a table.
     """
-    hosts = [host for host in map(read_host, looks) if not host.skipped]
+    hosts = [read_host(look) for look in looks if not look.get("skipped")]
     clusters = clusters_of(hosts)
     return {
         "waves": waves(clusters, at_once),
@@ -346,7 +358,7 @@ def describe(looks: t.Iterable[t.Mapping[str, t.Any]], at_once: int = 1) -> dict
                 "title": cluster.title,
                 "hosts": [host.name for host in cluster.hosts],
                 "leader": cluster.leader.name if cluster.leader else None,
-                "paused": cluster.paused and not cluster.left_paused,
+                "paused": cluster.paused,
                 "left_paused": cluster.left_paused,
             }
             for cluster in clusters
@@ -364,7 +376,7 @@ def _member(host: Host, cluster: Cluster) -> dict[str, t.Any]:
         "name": host.member,
         "version": host.version,
         "leads": host is cluster.leader,
-        "paused": cluster.paused and not cluster.left_paused,
+        "paused": cluster.paused,
         "left_paused": cluster.left_paused,
         "peers": [other.name for other in cluster.hosts if other is not host],
     }

@@ -28,10 +28,10 @@ OLD, NEW = "4.0.11", "4.1.5"
 class Site:
     """Two clusters of three hosts in one group, of the same scope."""
 
-    folder: Path
+    directory: Path
 
     def read(self) -> dict[str, t.Any]:
-        return t.cast("dict[str, t.Any]", json.loads((self.folder / "site.json").read_text("utf-8")))
+        return t.cast("dict[str, t.Any]", json.loads((self.directory / "site.json").read_text("utf-8")))
 
     def change(self, host: str, **changes: object) -> None:
         state = self.read()
@@ -39,11 +39,11 @@ class Site:
         self.write(state)
 
     def write(self, state: dict[str, t.Any]) -> None:
-        (self.folder / "site.json").write_text(json.dumps(state), "utf-8")
+        (self.directory / "site.json").write_text(json.dumps(state), "utf-8")
 
     def play(self, *arguments: str, playbook: str = "pgedge.platform.upgrade_patroni", **environment: str) -> str:
         """Run a playbook; return what it printed, with the exit code in the first line."""
-        pause_note = f"{self.folder}/{{{{ inventory_hostname }}}}.note"
+        pause_note = f"{self.directory}/{{{{ inventory_hostname }}}}.note"
         settings = {"patroni_pause_note": pause_note, "patroni_restart_timeout": 2, "ansible_become": False}
         ran = subprocess.run(
             [
@@ -53,10 +53,10 @@ class Site:
                 f"--extra-vars={json.dumps(settings)}",
                 *arguments,
             ],
-            cwd=self.folder,
+            cwd=self.directory,
             env={
                 **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
+                "ANSIBLE_COLLECTIONS_PATH": str(self.directory / "collections"),
                 "ANSIBLE_NOCOLOR": "1",
                 "ANSIBLE_LOCALHOST_WARNING": "0",
                 "ANSIBLE_FORKS": "6",
@@ -67,7 +67,7 @@ class Site:
             text=True,
             check=False,
         )
-        (self.folder / "printed.txt").write_text(ran.stdout + ran.stderr, "utf-8")
+        (self.directory / "printed.txt").write_text(ran.stdout + ran.stderr, "utf-8")
         # Long messages are wrapped.
         return f"{ran.returncode}\n" + re.sub(r"\n {5,}", " ", ran.stdout + ran.stderr)
 
@@ -86,7 +86,7 @@ class Site:
         assert state["harm"] == []
         assert [cluster["paused"] for cluster in state["clusters"]] == [False, False]
         assert {name: host["runs"] for name, host in state["hosts"].items() if not host["runs"]} == {}
-        assert list(self.folder.glob("*.note")) == []
+        assert list(self.directory.glob("*.note")) == []
 
 
 def host(role: str = "Replica") -> dict[str, t.Any]:
@@ -279,7 +279,7 @@ def test_pause_of_an_interrupted_run_ends(site: Site) -> None:
     state = site.read()
     state["clusters"][1]["paused"] = True
     site.write(state)
-    note = site.folder / "pg5.note"
+    note = site.directory / "pg5.note"
     note.touch()
     os.utime(note, (0, 0))
 
@@ -300,7 +300,7 @@ def test_two_imports_in_one_playbook(site: Site, seed: str) -> None:
         }
         for hosts in ("pg1:pg2:pg3", "pg4:pg5:pg6")
     ]
-    (site.folder / "both.yml").write_text(json.dumps(imports))
+    (site.directory / "both.yml").write_text(json.dumps(imports))
 
     printed = site.play(playbook="both.yml", PYTHONHASHSEED=seed, ANSIBLE_STRATEGY="free")
 
@@ -336,7 +336,7 @@ def test_report(site: Site) -> None:
     printed = site.play("--extra-vars=patroni_report_file=report.json", playbook="pgedge.platform.patroni_report")
 
     assert printed.startswith("0\n"), printed
-    rows = {row["host"]: row for row in json.loads((site.folder / "report.json").read_text())}
+    rows = {row["host"]: row for row in json.loads((site.directory / "report.json").read_text())}
     assert site.read() == before
     assert (rows["pg3"]["installed"], rows["pg3"]["runs"], rows["pg3"]["restart_due"]) == (NEW, OLD, True)
     assert rows["pg6"]["problem"].startswith("its Patroni does not answer")
