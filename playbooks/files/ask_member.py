@@ -20,8 +20,10 @@ from patroni.request import PatroniRequest
 
 
 def address(restapi):
-    scheme = "https" if restapi.get("certfile") else "http"
-    return "{}://{}/patroni".format(scheme, restapi.get("connect_address") or restapi["listen"])
+    host = restapi.get("connect_address") or restapi.get("listen")
+    if not host:
+        raise ValueError("the file has no restapi.connect_address; PATRONI_* variables of the service are not read")
+    return "{}://{}/patroni".format("https" if restapi.get("certfile") else "http", host)
 
 
 def main(path, seconds):
@@ -29,7 +31,7 @@ def main(path, seconds):
     found = {"name": config.get("name"), "scope": config.get("scope")}
     try:
         response = PatroniRequest(config).request(
-            "GET", address(config["restapi"]), timeout=float(seconds), retries=False
+            "GET", address(config.get("restapi") or {}), timeout=float(seconds), retries=False
         )
         found["patroni"] = json.loads(response.data.decode("utf-8"))
     except Exception as error:  # of any HTTP or TLS library

@@ -11,7 +11,7 @@ from ansible_collections.pgedge.platform.plugins.plugin_utils import _clusters
 DOCUMENTATION = r"""
 ---
 name: patroni_cause
-short_description: Select the lines of a journal that explain a failure
+short_description: Select the lines of an output that explain a failure
 version_added: 1.1.0
 author: pgEdge (@pgEdge)
 description:
@@ -20,8 +20,8 @@ description:
 positional: lines
 options:
   _input:
-    description: The text.
-    type: str
+    description: The result of a command, such as C(journalctl).
+    type: dict
     required: true
   lines:
     description: How many lines at most, the last ones.
@@ -32,7 +32,7 @@ options:
 EXAMPLES = r"""
 - name: Show the cause
   ansible.builtin.debug:
-    msg: "{{ patroni_journal.stdout | pgedge.platform.patroni_cause }}"
+    msg: "{{ patroni_journal | pgedge.platform.patroni_cause }}"
 """
 
 RETURN = r"""
@@ -45,4 +45,4 @@ _value:
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"patroni_cause": _clusters.decisive}
+        return {"patroni_cause": _clusters.cause}

@@ -18,11 +18,17 @@ description:
   - Identifies the hosts of each cluster by the members that C(patronictl list) shows on them, and the problems that
     prevent an upgrade.
   - For the playbooks of this collection.
+positional: names, at_once
 options:
   _input:
-    description: The facts C(patroni_look), which the playbook sets for each host.
+    description: The facts C(patroni_look), which the playbook sets for each host; empty for a host that failed before.
     type: list
     elements: dict
+    required: true
+  names:
+    description: The names of the hosts, in the same order.
+    type: list
+    elements: str
     required: true
   at_once:
     description: How many clusters are restarted in step.
@@ -34,7 +40,8 @@ EXAMPLES = r"""
 - name: Identify the clusters
   ansible.builtin.set_fact:
     patroni_site: >-
-      {{ ansible_play_hosts_all | map('extract', hostvars, 'patroni_look') | pgedge.platform.patroni_site }}
+      {{ ansible_play_hosts_all | map('extract', hostvars) | map(attribute='patroni_look', default={})
+      | pgedge.platform.patroni_site(ansible_play_hosts_all) }}
   run_once: true
 """
 

@@ -42,8 +42,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - Of the member, C(version) (empty if it does not answer), C(paused) and C(well). Of the cluster, C(scope),
-      C(leader) and C(all_well).
+    - Of the member, C(version) (empty if it does not answer), C(paused), C(running) and C(well). Of the cluster,
+      C(scope), C(leader) and C(all_well).
   type: dict
 """
 

@@ -46,7 +46,9 @@ class Host:
         marked: this playbook paused the cluster and did not come to resume it.
         by_hand: patronictl as a person types it.
         said_to_be: the member that the inventory says this host to be.
-        applied: the plan was applied.
+        unit: the name of the service's unit.
+        unit_state: its ActiveState in systemd; empty if it is not known.
+        applied: the plan was applied, and the service restarted.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Host:
     marked: bool = False
     by_hand: str = ""
     said_to_be: str = ""
+    unit: str = "patroni.service"
+    unit_state: str = ""
     applied: bool = False
 
     @property
@@ -86,7 +90,7 @@ def read_host(look: t.Mapping[str, t.Any]) -> Host:
 
     Args:
         look: "host", and as far as the look came "problem", "plan" (the result of patroni_install), "asked"
-            and "listed" (results of commands), "marked", "member", "applied" and "by_hand".
+            and "listed" (results of commands), "marked", "member", "unit", "unit_state", "applied" and "by_hand".
     """
     answer, silence = _read_json(look.get("asked"), dict)
     rows, blindness = _read_json(look.get("listed"), list)
@@ -106,20 +110,18 @@ def read_host(look: t.Mapping[str, t.Any]) -> Host:
         marked=bool(look.get("marked")),
         by_hand=str(look.get("by_hand") or "patronictl"),
         said_to_be=str(look.get("member") or ""),
+        unit=str(look.get("unit") or "patroni.service"),
+        unit_state=str(look.get("unit_state") or ""),
         applied=bool(look.get("applied")),
     )
 
 
 def _read_json(result: t.Mapping[str, t.Any] | None, kind: type) -> tuple[t.Any, str]:
     """Read what a command printed as JSON; else say why there is none."""
-    if result is None or "rc" not in result:
-        return None, "it was not asked"
-    if result["rc"] == 124:
-        return None, "it did not answer in time"
     try:
-        found = json.loads(result.get("stdout") or "")
+        found = json.loads((result or {}).get("stdout") or "")
     except ValueError:
-        return None, decisive(f"{result.get('stdout', '')}\n{result.get('stderr', '')}", 1)[0]
+        return None, cause(result or {}, 1)[0]
     return (found, "") if isinstance(found, kind) else (None, "its answer is of an unknown form")
 
 
@@ -134,6 +136,20 @@ def _leaders_in(rows: t.Iterable[_Row]) -> list[str]:
 def _version_in(rest: _Row) -> str:
     """Read the version in an answer of the REST API; empty if there is none."""
     return str((rest.get("patroni") or {}).get("version") or "")
+
+
+def cause(result: t.Mapping[str, t.Any], lines: int = _SHOWN_LINES) -> list[str]:
+    """Say why a command failed, or what a journal tells of a failure.
+
+    Args:
+        result: the result of the command; one of a host that is unreachable has neither code nor output.
+        lines: how many lines at most, the last ones.
+    """
+    if "rc" not in result:
+        return ["the host became unreachable" if result.get("unreachable") else "it was not asked"]
+    if result["rc"] == 124:
+        return ["it did not answer in time"]
+    return decisive(f"{result.get('stdout', '')}\n{result.get('stderr', '')}", lines)
 
 
 def decisive(text: str, lines: int = _SHOWN_LINES) -> list[str]:
@@ -182,17 +198,20 @@ def state_of(listed: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], member
         asked: the result of ask_member.py at this member.
 
     Returns:
-        Of the member "version" (empty if it does not answer), "paused" (as it knows itself) and "well"; of the cluster
-        "scope", "leader" (a member, or empty) and "all_well".
+        Of the member "version" (empty if it does not answer), "paused" and "running" (both as it knows itself) and
+        "well"; of the cluster "scope", "leader" (a member, or empty) and "all_well".
     """
     rows = _read_json(listed, list)[0] or []
     rest = (_read_json(asked, dict)[0] or {}).get("patroni") or {}
     version = _version_in(rest)
     leaders = _leaders_in(rows)
+    # The list may be older than a restart.
+    running = bool(version) and rest.get("state") == "running"
     return {
         "version": version,
         "paused": bool(rest.get("pause")),
-        "well": bool(version) and is_well(_row_of(rows, member), version),
+        "running": running,
+        "well": running and is_well(_row_of(rows, member), version),
         "scope": str(rows[0].get("Cluster")) if rows else "",
         "leader": leaders[0] if leaders else "",
         "all_well": len(leaders) == 1 and all(is_well(row, version) for row in rows),
@@ -295,6 +314,15 @@ def _host_problems(host: Host) -> t.Iterator[str]:
             f"{host.name}: its configuration names the member {host.member}, which its cluster does not have; set "
             "patroni_member for this host"
         )
+    elif host.unit_state not in ("active", ""):
+        yield (
+            f"{host.name}: its Patroni must run as the service {host.unit}, which is {host.unit_state}; set "
+            "patroni_unit_path to the unit that runs it"
+        )
+    elif host.applied and host.version != host.plan.get("version"):
+        yield (
+            f"{host.name}: Patroni {host.plan.get('version')} is installed, but its service still runs {host.version}"
+        )
 
 
 def _cluster_problems(cluster: Cluster, told: t.Collection[str]) -> t.Iterator[str]:
@@ -339,17 +367,19 @@ def waves(clusters: t.Sequence[Cluster], at_once: int) -> list[list[str]]:
     return found
 
 
-def describe(looks: t.Iterable[t.Mapping[str, t.Any]], at_once: int = 1) -> dict[str, t.Any]:
+def describe(looks: t.Iterable[t.Mapping[str, t.Any]], names: t.Iterable[str], at_once: int = 1) -> dict[str, t.Any]:
     """Describe a site by what its hosts answered.
 
     Args:
-        looks: what the playbook noted of each host, see read_host; "skipped" if it is not part of a cluster.
+        looks: what the playbook noted of each host, see read_host; "skipped" if it is not part of a cluster. Nothing
+            was noted of a host that failed before.
+        names: the hosts in the same order.
         at_once: how many clusters are restarted in step.
 
     Returns:
         "clusters", their "members" by host, all "problems", the "waves" of the restarts, and "rows" for a table.
     """
-    hosts = [read_host(look) for look in looks if not look.get("skipped")]
+    hosts = [read_host({"host": name, **look}) for name, look in zip(names, looks) if not look.get("skipped")]
     clusters = clusters_of(hosts)
     return {
         "waves": waves(clusters, at_once),
@@ -357,7 +387,6 @@ def describe(looks: t.Iterable[t.Mapping[str, t.Any]], at_once: int = 1) -> dict
             {
                 "title": cluster.title,
                 "hosts": [host.name for host in cluster.hosts],
-                "leader": cluster.leader.name if cluster.leader else None,
                 "paused": cluster.paused,
                 "left_paused": cluster.left_paused,
             }

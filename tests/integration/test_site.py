@@ -107,6 +107,11 @@ def site(tmp_path: Path) -> Site:
     for name in ("patroni_install", "runuser", "systemctl", "journalctl"):
         (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {here}/fake.py {name} "$@"\n')
         (programs / name).chmod(0o755)
+    ssh = programs / "ssh"
+    ssh.write_text(
+        f'#!/bin/sh\nwhile [ $# -gt 2 ]; do shift; done\n[ ! -e {tmp_path}/$1.lost ] || exit 255\nexec sh -c "$2"\n'
+    )
+    ssh.chmod(0o755)
     (tmp_path / "patroni.yaml").touch()
     names = [f"pg{number}" for number in range(1, 7)]
     for name in names:
@@ -167,7 +172,10 @@ def test_check_mode_changes_nothing(site: Site) -> None:
     ("changes", "told"),
     [
         ({"not_offered": [NEW]}, f"Patroni {NEW} is not ready on pg6: the index offers no {NEW}"),
-        ({"kill_mode": "mixed"}, "is not ready on pg6: KillMode of the service must be process, and is mixed"),
+        (
+            {"service": {"KillMode": "mixed"}},
+            "is not ready on pg6: KillMode of the service must be process, and is mixed",
+        ),
         ({"faults": {"/venv": ["etcd3.hosts x is wrong"]}}, "is not ready on pg6: it rejects"),
     ],
 )
@@ -194,9 +202,9 @@ def test_member_that_does_not_come_up_goes_back(site: Site, broken: str, upgrade
     printed = site.play(f"--extra-vars=patroni_version={NEW}")
 
     assert printed.startswith("2\n"), printed
-    assert f"Patroni {NEW} on {broken} did not become healthy" in printed
+    assert f"{broken} was not upgraded to Patroni {NEW}: 2 seconds after the restart it does not answer" in printed
     assert "ImportError: no module" in printed
-    assert f"It runs Patroni {OLD} again" in printed
+    assert f"It was returned to Patroni {OLD}, and its cluster is not paused" in printed
     assert site.running() == {f"pg{n}": NEW if f"pg{n}" in upgraded else OLD for n in range(1, 7)}
     hosts = site.read()["hosts"]
     assert {name: one["installed"] for name, one in hosts.items()} == site.running()
@@ -210,7 +218,7 @@ def test_member_whose_version_is_not_kept_builds_it_again(site: Site) -> None:
     printed = site.play(f"--extra-vars=patroni_version={NEW}")
 
     assert printed.startswith("2\n"), printed
-    assert f"It runs Patroni {OLD} again" in printed
+    assert f"It was returned to Patroni {OLD}, and its cluster is not paused" in printed
     assert site.running()["pg3"] == OLD
     assert ["return", "pg3", OLD] in site.log
     site.expect_no_harm()
@@ -241,6 +249,83 @@ def test_leader_that_is_forgotten_leaves_its_cluster_paused(site: Site) -> None:
         assert told in printed, told
     assert "was paused before this run" not in printed
     assert [cluster["paused"] for cluster in site.read()["clusters"]] == [True, False]
+
+
+def test_host_that_is_lost_while_it_restarts_does_not_leave_its_cluster_paused(site: Site) -> None:
+    site.change("pg3", lost_at_restart=True)
+    over_ssh = {
+        "ansible_connection": "ssh",
+        "ansible_ssh_executable": str(site.directory / "bin" / "ssh"),
+        "ansible_ssh_transfer_method": "piped",
+        "ansible_pipelining": True,
+    }
+
+    printed = site.play(f"--extra-vars={json.dumps({**over_ssh, 'patroni_version': NEW})}")
+
+    assert not printed.startswith("0\n"), printed
+    assert f"pg3 was not upgraded to Patroni {NEW}: the host became unreachable" in printed
+    assert f"Returning to Patroni {OLD} failed as well: the host became unreachable" in printed
+    assert "still paused" not in printed
+    state = site.read()
+    assert state["harm"] == []
+    assert [cluster["paused"] for cluster in state["clusters"]] == [False, False]
+    assert ["resume", "pg1"] in state["log"]
+
+
+def test_pause_that_somebody_else_began_meanwhile_stays(site: Site) -> None:
+    site.change("pg3", paused_meanwhile=True)
+
+    printed = site.play(f"--extra-vars=patroni_version={NEW}")
+
+    assert printed.startswith("2\n"), printed
+    assert f"pg3 was not upgraded to Patroni {NEW}: its cluster was paused by somebody else during this run" in printed
+    assert site.restarted() == [("pg1", NEW)]
+    state = site.read()
+    assert [cluster["paused"] for cluster in state["clusters"]] == [True, False]
+    assert {name: one["installed"] for name, one in state["hosts"].items()} == site.running()
+    assert list(site.directory.glob("*.note")) == []
+
+
+@pytest.mark.thorough
+def test_member_that_has_not_noticed_the_pause_is_not_restarted(site: Site) -> None:
+    site.change("pg1", unaware=True)
+
+    printed = site.play(f"--extra-vars=patroni_version={NEW}")
+
+    assert printed.startswith("2\n"), printed
+    assert "the member does not report the pause of its cluster, so its Patroni was not restarted" in printed
+    assert site.restarted() == []
+    assert set(site.running().values()) == {OLD}
+    site.expect_no_harm()
+
+
+@pytest.mark.thorough
+def test_host_that_failed_in_an_earlier_play(site: Site) -> None:
+    plays = [
+        {
+            "hosts": "pgedge",
+            "gather_facts": False,
+            "tasks": [{"ansible.builtin.fail": {}, "when": "inventory_hostname == 'pg1'"}],
+        },
+        {"ansible.builtin.import_playbook": "pgedge.platform.upgrade_patroni"},
+    ]
+    (site.directory / "both.yml").write_text(json.dumps(plays))
+
+    printed = site.play(f"--extra-vars=patroni_version={NEW}", playbook="both.yml")
+
+    assert printed.startswith("2\n"), printed
+    assert "pg1: it could not be reached" in printed
+    assert "Nothing was changed" in printed
+    assert site.log == []
+
+
+@pytest.mark.thorough
+def test_state_on_the_command_line_is_refused(site: Site) -> None:
+    printed = site.play(f"--extra-vars=patroni_version={NEW} patroni_state=latest")
+
+    assert printed.startswith("2\n"), printed
+    assert "patroni_state must be present" in printed
+    assert site.log == []
 
 
 @pytest.mark.thorough
@@ -311,6 +396,7 @@ def test_two_imports_in_one_playbook(site: Site, seed: str) -> None:
 
 def test_everything_that_is_wrong_is_told_before_anything_changes(site: Site) -> None:
     site.change("pg1", state="start failed")
+    site.change("pg5", service={"ActiveState": "inactive"})
     site.change("pg6", store_down=True)
 
     printed = site.play(f"--extra-vars=patroni_version={NEW}", "--limit=!pg3")
@@ -319,6 +405,7 @@ def test_everything_that_is_wrong_is_told_before_anything_changes(site: Site) ->
     for told in (
         "Nothing was changed",
         "pg6: it cannot list the members of its cluster: EtcdException: no etcd answers",
+        "pg5: its Patroni must run as the service patroni.service, which is inactive; set patroni_unit_path",
         "the cluster demo (pg1, pg2, pg3) is incomplete in this run, without a host for pg3",
         "pg1 (replica) must be streaming, and its state is 'start failed'",
     ):

@@ -61,8 +61,10 @@ def patronictl(state, command, *arguments):
         return 0, json.dumps(list(rows(state, cluster)))
     if command in ("pause", "resume"):
         state["log"].append([command, HOST])
+        # Somebody else was quicker.
+        cluster["paused"] = cluster["paused"] or me.get("paused_meanwhile", False)
         if cluster["paused"] == (command == "pause"):
-            return 1, "Error: it is so already\n"
+            return 1, f"Error: Cluster is {'already' if cluster['paused'] else 'not'} paused\n"
         cluster["paused"] = command == "pause"
         return 0, "Success: done\n"
     if command == "version":
@@ -76,7 +78,8 @@ def ask(state):
     me = state["hosts"][HOST]
     found = {"name": me.get("member", HOST), "scope": "demo"}
     if me["runs"]:
-        found["patroni"] = {"patroni": {"version": me["runs"]}, "pause": cluster_of(state, HOST)["paused"]}
+        paused = cluster_of(state, HOST)["paused"] and not me.get("unaware")
+        found["patroni"] = {"patroni": {"version": me["runs"]}, "state": "running", "pause": paused}
     else:
         found["silence"] = "connection refused"
     return 0, json.dumps(found)
@@ -92,6 +95,9 @@ def restart(state):
     if others:
         state["harm"].append(f"{HOST} was restarted while {others} were down")
     me["runs"] = None if me["installed"] in me.get("fails_with", []) else me["installed"]
+    if me.get("lost_at_restart"):
+        # See the stand-in for ssh.
+        open(os.environ["FAKE_SITE"].replace("site.json", f"{HOST}.lost"), "w", encoding="utf-8").close()
     return (0, "") if me["runs"] else (1, "Job failed\n")
 
 
@@ -141,12 +147,13 @@ def main(name, *argv):
                 faults = state["hosts"][HOST].get("faults", {}).get(program.partition("/bin/")[0], [])
                 rc, text = int(bool(faults)), "".join(f"{fault}\n" for fault in faults)
         elif name == "systemctl" and argv[0] == "show":
-            text = state["hosts"][HOST].get("kill_mode", "process") + "\n"
+            known = {"KillMode": "process", "ActiveState": "active", **state["hosts"][HOST].get("service", {})}
+            text = known[argv[1].partition("=")[2]] + "\n"
         elif name == "systemctl" and argv[0] == "restart":
             rc, text = restart(state)
         elif name == "journalctl":
             text = "Started.\nTraceback (most recent call last):\n  File x\nImportError: no module\n"
-    print(text, end="")
+    print(text, end="", file=sys.stderr if rc else sys.stdout)
     return rc
 
 

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kills runs of the playbook upgrade_patroni at random moments; after each, one more run has to end well.
+"""Kills runs of the playbook upgrade_patroni at random moments; after each, one more run must succeed.
+
+The runs upgrade one cluster, then the other one, then return both in step.
 
 The working directory is that of the inventory. Prints one line with the result; ends with an error if the run after a
 kill fails.
@@ -10,6 +12,7 @@ kill fails.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import signal
@@ -17,13 +20,16 @@ import subprocess
 import sys
 import time
 
-# So that a mark of a pause is old enough soon, see the playbook.
+# Two such times pass until a run takes a mark of a pause for that of an interrupted run.
 RESTART_TIMEOUT = 20
 
 
-def start(version: str) -> subprocess.Popen[str]:
+def start(hosts: str, version: str) -> subprocess.Popen[str]:
     command = ["ansible-playbook", "pgedge.platform.upgrade_patroni", "--inventory=hosts.yml"]
-    settings = f"patroni_version={version} patroni_clusters_at_once=2 patroni_restart_timeout={RESTART_TIMEOUT}"
+    settings = (
+        f"patroni_hosts={hosts} patroni_version={version} patroni_clusters_at_once=2 "
+        f"patroni_restart_timeout={RESTART_TIMEOUT}"
+    )
     return subprocess.Popen(
         [*command, f"--extra-vars={settings}"],
         stdout=subprocess.PIPE,
@@ -33,12 +39,12 @@ def start(version: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(version: str) -> tuple[str, float]:
+def finish(hosts: str, version: str) -> tuple[str, float]:
     began = time.monotonic()
-    run = start(version)
+    run = start(hosts, version)
     printed = run.communicate()[0]
     if run.returncode:
-        sys.exit(f"the run after a kill ended with code {run.returncode}:\n{printed}")
+        sys.exit(f"a run that was not killed ended with code {run.returncode}:\n{printed}")
     return printed, time.monotonic() - began
 
 
@@ -50,21 +56,22 @@ def main() -> None:
     options = parser.parse_args()
     newer, older = options.versions.split(",")
     draw = random.Random(options.seed)  # noqa: S311
-    _printed, whole = finish(older)
+    changes = [("zone1", newer), ("zone2", newer), ("pgedge", older)]
+    finish(*changes[-1])
+    seconds = [finish(*change)[1] for change in changes]
     kills, resumed = 0, 0
-    while kills < options.count:
-        version = older if kills % 2 else newer
-        run = start(version)
+    for change, whole in itertools.cycle(zip(changes, seconds)):
+        run = start(*change)
         try:
             run.communicate(timeout=draw.uniform(0, whole))
         except subprocess.TimeoutExpired:
             os.killpg(run.pid, signal.SIGKILL)
             run.communicate()
             kills += 1
-        printed, took = finish(version)
-        # Without what another run may have had to wait for.
-        whole = min(whole, took) if took > whole / 2 else whole
-        resumed += "resuming it now" in printed
+        resumed += "resuming it now" in finish(*change)[0]
+        if kills >= options.count:
+            break
+    finish(*changes[-1])
     print(f"{kills} interruptions (seed {options.seed}), {resumed} of which left a cluster paused")
 
 

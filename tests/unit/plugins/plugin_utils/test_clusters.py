@@ -10,7 +10,7 @@ import json
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.plugin_utils._clusters import (
-    decisive,
+    cause,
     describe,
     new_faults,
     state_of,
@@ -57,18 +57,20 @@ def cluster(rows=ROWS, prefix="", **more):
     return [look(f"{prefix}{one['Member']}", rows, member=one["Member"], **more) for one in rows]
 
 
+def described(looks, at_once=1):
+    return describe(looks, [one["host"] for one in looks], at_once)
+
+
 def problems(looks):
-    return describe(looks)["problems"]
+    return described(looks)["problems"]
 
 
 def test_clusters_of_the_same_scope_and_names_are_told_apart_by_their_addresses():
-    site = describe([*cluster(SECOND, "b-"), *cluster(ROWS, "a-")])
+    site = described([*cluster(SECOND, "b-"), *cluster(ROWS, "a-")])
 
     assert site["problems"] == []
-    assert [(one["hosts"], one["leader"]) for one in site["clusters"]] == [
-        (["b-pg1", "b-pg2", "b-pg3"], "b-pg3"),
-        (["a-pg1", "a-pg3", "a-pg2"], "a-pg2"),
-    ]
+    assert [one["hosts"] for one in site["clusters"]] == [["b-pg1", "b-pg2", "b-pg3"], ["a-pg1", "a-pg3", "a-pg2"]]
+    assert [host for host, member in site["members"].items() if member["leads"]] == ["b-pg3", "a-pg2"]
     assert site["members"]["a-pg1"] == {
         "cluster": "demo (pg1, pg2, pg3)",
         "name": "pg1",
@@ -83,7 +85,7 @@ def test_clusters_of_the_same_scope_and_names_are_told_apart_by_their_addresses(
 def test_the_replica_that_would_take_over_comes_after_the_others():
     rows = [row("pg1", "Leader", "running"), row("pg2", "Sync Standby"), row("pg3"), row("pg4", "Quorum Standby")]
 
-    assert describe(cluster(rows))["clusters"][0]["hosts"] == ["pg3", "pg4", "pg2", "pg1"]
+    assert described(cluster(rows))["clusters"][0]["hosts"] == ["pg3", "pg4", "pg2", "pg1"]
 
 
 @pytest.mark.parametrize(
@@ -98,14 +100,14 @@ def test_the_replica_that_would_take_over_comes_after_the_others():
 def test_waves(at_once, order):
     alone = [row("pg1", "Leader", "running", zone=3)]
 
-    assert describe([*cluster(), *cluster(SECOND, "b-"), *cluster(alone, "c-")], at_once)["waves"] == order
+    assert described([*cluster(), *cluster(SECOND, "b-"), *cluster(alone, "c-")], at_once)["waves"] == order
 
 
 def test_no_hosts_no_clusters():
     nothing = {"waves": [], "clusters": [], "members": {}, "problems": [], "rows": []}
 
-    assert describe([]) == nothing
-    assert describe([{"host": "pg1", "skipped": True}]) == nothing
+    assert described([]) == nothing
+    assert described([{"host": "pg1", "skipped": True}]) == nothing
 
 
 # Health
@@ -160,7 +162,7 @@ CLUSTER = {"scope": "demo", "leader": "pg2", "all_well": True}
 
 
 def test_state_of_a_member_that_does_not_answer():
-    silent = {**CLUSTER, "version": "", "paused": False, "well": False}
+    silent = {**CLUSTER, "version": "", "paused": False, "running": False, "well": False}
 
     assert state_of(printed(ROWS), {"unreachable": True}, "pg1") == silent
     assert state_of(printed(ROWS), printed({"name": "pg1", "silence": "refused"}), "pg1") == silent
@@ -170,7 +172,19 @@ def test_state_of_a_member_that_does_not_answer():
 def test_state_of_a_member_that_is_paused():
     asked = printed(answer("pg1", "4.1.5", pause=True))
 
-    assert state_of(printed(ROWS), asked, "pg1") == {**CLUSTER, "version": "4.1.5", "paused": True, "well": True}
+    assert state_of(printed(ROWS), asked, "pg1") == {
+        **CLUSTER,
+        "version": "4.1.5",
+        "paused": True,
+        "running": True,
+        "well": True,
+    }
+
+
+def test_list_that_is_older_than_a_restart_does_not_make_a_member_well():
+    state = state_of(printed(ROWS), printed(answer("pg1", state="starting")), "pg1")
+
+    assert (state["running"], state["well"]) == (False, False)
 
 
 # Problems
@@ -274,6 +288,19 @@ def without(looks, host):
             id="different views",
         ),
         pytest.param(
+            [*without(cluster(), "pg3"), look("pg3", ROWS, unit="patroni@17.service", unit_state="inactive")],
+            [
+                "pg3: its Patroni must run as the service patroni@17.service, which is inactive; set patroni_unit_path "
+                "to the unit that runs it"
+            ],
+            id="another unit",
+        ),
+        pytest.param(
+            [*without(cluster(), "pg3"), look("pg3", ROWS, plan={"version": "4.1.5"}, applied=True)],
+            ["pg3: Patroni 4.1.5 is installed, but its service still runs 4.0.11"],
+            id="a service that was not restarted",
+        ),
+        pytest.param(
             cluster([row("pg1", "Leader", "running", Group=0), row("pg2", "Leader", "running", Group=1)]),
             [
                 "the cluster demo (pg1, pg2) is a Citus cluster, which this playbook does not support; upgrade it by "
@@ -285,6 +312,12 @@ def without(looks, host):
 )
 def test_problems_are_told_with_what_to_do(looks, told):
     assert problems(looks) == told
+
+
+def test_host_that_failed_before_was_not_inspected():
+    assert describe([{}], ["pg1"])["problems"] == [
+        "pg1: it could not be reached; check the connection, or exclude all hosts of its cluster from patroni_hosts"
+    ]
 
 
 def test_problems_of_all_clusters_are_told_at_once():
@@ -299,7 +332,7 @@ def test_problems_of_all_clusters_are_told_at_once():
 def test_member_that_the_inventory_names_goes_before_the_configuration():
     named = {**look("host3", ROWS, member="other"), "member": "pg3"}
 
-    site = describe([*without(cluster(), "pg3"), named])
+    site = described([*without(cluster(), "pg3"), named])
 
     assert site["problems"] == []
     assert site["members"]["host3"]["name"] == "pg3"
@@ -321,7 +354,7 @@ def test_whose_pause_it_is(pause, marked, paused, left_paused):
     looks = cluster(rest={"pause": True} if pause else {})
     looks[0]["marked"] = marked
 
-    (found,) = describe(looks)["clusters"]
+    (found,) = described(looks)["clusters"]
 
     assert (found["paused"], found["left_paused"]) == (paused, left_paused)
 
@@ -330,7 +363,7 @@ def test_whose_pause_it_is(pause, marked, paused, left_paused):
 
 
 def test_rows_of_a_report():
-    rows = describe(
+    rows = described(
         [
             *cluster(rest={"pause": True}, plan={"restart_required": True}),
             {"host": "new", "plan": {"previous_version": None, "changed": True, "msg": "Patroni would be installed"}},
@@ -358,9 +391,9 @@ def test_rows_of_a_report():
 def test_restart_is_due_where_another_version_runs():
     looks = cluster(plan={"previous_version": "4.1.5", "version": "4.1.6", "changed": True, "restart_required": True})
 
-    assert [one["restart_due"] for one in describe(looks)["rows"]] == [True] * 3
+    assert [one["restart_due"] for one in described(looks)["rows"]] == [True] * 3
     looks = cluster(plan={"version": "4.1.6", "changed": True, "restart_required": True})
-    assert [one["restart_due"] for one in describe(looks)["rows"]] == [False] * 3
+    assert [one["restart_due"] for one in described(looks)["rows"]] == [False] * 3
 
 
 def test_table():
@@ -376,6 +409,19 @@ def test_table():
         "pgedge2  no           4.1.5",
     ]
     assert table([], ["host"]) == ["host", "----"]
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({"unreachable": True, "msg": "no route"}, ["the host became unreachable"]),
+        ({}, ["it was not asked"]),
+        (printed("one\n", 124), ["it did not answer in time"]),
+        (printed("one\n", 1, "Error: two\n"), ["Error: two"]),
+    ],
+)
+def test_cause_of_a_failed_command(result, told):
+    assert cause(result) == told
 
 
 @pytest.mark.parametrize(
@@ -397,7 +443,7 @@ def test_table():
     ],
 )
 def test_decisive_lines(text, told):
-    assert decisive(text) == told
+    assert cause(printed(text)) == told
 
 
 def test_faults_of_a_configuration():
