@@ -255,8 +255,9 @@ class Checkout:
 
 
 def read_source(source: Path) -> dict[str, bytes]:
-    """Return every file to merge, by its path in the checkout."""
-    paths = {path: path for directory in DIRECTORIES for path in files_below(source, directory)}
+    """Return every file to merge, by its path in the checkout; editors' own files are left out."""
+    found = [path for directory in DIRECTORIES for path in files_below(source, directory)]
+    paths = {path: path for path in found if not re.search(r"/\.|~$", path)}
     return {target: (source / path).read_bytes() for path, target in {**paths, **FILES}.items()}
 
 
@@ -271,6 +272,8 @@ def digest(content: bytes) -> str:
 
 
 def version_of(source: Path) -> str:
+    if not (source / "galaxy.yml").is_file():
+        raise MergeError(f"This must run from a checkout of this project, but {source} has no galaxy.yml")
     (version,) = re.findall(r"^version: *(.+?) *$", (source / "galaxy.yml").read_text("utf-8"), re.MULTILINE)
     return str(version)
 

@@ -33,6 +33,8 @@ SOURCE = {
     "plugins/modules/patroni_install.py": "# the module\n",
     "plugins/modules/__pycache__/patroni_install.pyc": "compiled\n",
     "plugins/module_utils/_plan.py": "# the plan\n",
+    "plugins/module_utils/_plan.py~": "of an editor\n",
+    "plugins/module_utils/._plan.py.swp": "of an editor\n",
     "roles/install_patroni/tasks/main.yml": "- pgedge.platform.patroni_install:\n",
 }
 THEIRS = sorted(path for path in PLATFORM if path.startswith("roles/install_patroni/"))
@@ -322,6 +324,12 @@ def test_refuses_what_is_not_the_platform(merge, refuse, source, platform, tmp_p
     assert "must be the top directory of a git checkout" in refuse(inner)
     assert "is this project" in refuse(source)
     assert "is not a directory" in refuse(tmp_path / "none")
+
+
+def test_must_run_from_a_checkout(refuse, source):
+    (source / "galaxy.yml").unlink()
+
+    assert "must run from a checkout of this project" in refuse()
 
 
 # Four files are moved out of the way; six move in, and the manifest.
