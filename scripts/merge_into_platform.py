@@ -233,8 +233,10 @@ class Checkout:
 
     def compare(self, path: str) -> Comparison:
         object_id = self.ask("rev-parse", "--verify", "--quiet", f"HEAD:{path}")
-        files = self.ask("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", path) or ""
-        status = self.ask("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", path) or ""
+        files = self.ask("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", path)
+        status = self.ask("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", path)
+        if files is None or status is None:
+            raise MergeError(f"git must be able to read {self.top}, but git ls-tree HEAD or git status fails there")
         changed = {entry[3:] for entry in status.split("\0") if entry}
         return Comparison(object_id and object_id.strip(), set(filter(None, files.split("\0"))), changed)
 

@@ -326,6 +326,14 @@ def test_refuses_what_is_not_the_platform(merge, refuse, source, platform, tmp_p
     assert "is not a directory" in refuse(tmp_path / "none")
 
 
+@pytest.mark.parametrize("broken", ["index", "HEAD"])
+def test_refuses_a_checkout_that_git_cannot_read(refuse, platform, broken):
+    content = {"index": "damaged", "HEAD": "ref: refs/heads/none\n"}
+    (platform / ".git" / broken).write_text(content[broken], "utf-8")
+
+    assert "git must be able to read" in refuse()
+
+
 def test_must_run_from_a_checkout(refuse, source):
     (source / "galaxy.yml").unlink()
 
