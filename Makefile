@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference picture changelog unit rootless hosts \
-	cluster test-faults matrix bench bench-quick bench-docs lock clean collection-path
+	cluster test-faults matrix bench bench-quick bench-docs lock merge clean collection-path
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -90,6 +90,9 @@ matrix: .venv/dev.stamp ## Print what the last runs did on each ansible-core and
 
 lock: .venv/dev.stamp ## Renew the locked dependencies
 	nox -s lock
+
+merge: ## Merge module, role and playbooks into a checkout of the platform, INTO=path; preview with CHECK=1
+	@$(PYTHON) scripts/merge_into_platform.py $(if $(CHECK),--check) $(if $(INTO),"$(INTO)")
 
 bench: .venv/dev.stamp build ## Measure against ping, tasks and bare commands on hosts over ssh; takes an hour
 	tests/images/build debian12

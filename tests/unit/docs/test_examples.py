@@ -52,6 +52,8 @@ PATRONICTL = "runuser -u postgres -- /var/lib/postgresql/.local/bin/patronictl -
 GIVEN = {
     "make demo": "tests/integration/test_rootless.py",
     "make test": ".ci/run",
+    "make merge INTO=../pgedge-ansible CHECK=1": "tests/unit/scripts/test_merge.py",
+    "make merge INTO=../pgedge-ansible": "tests/unit/scripts/test_merge.py",
     f"{UPGRADE}4.1.5 --check --diff": f"{CLUSTER}/upgrade.yml",
     f"{UPGRADE}4.1.5": f"{CLUSTER}/upgrade.yml",
     f"{UPGRADE}4.0.11": f"{CLUSTER}/upgrade.yml",
