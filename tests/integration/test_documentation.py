@@ -74,16 +74,16 @@ def controller(hosts: dict[str, Host], tmp_path_factory: pytest.TempPathFactory)
     made = Controller(top, hosts.values())
     checkout = top / "checkout"
     shutil.copytree(CHECKOUT, checkout, ignore=shutil.ignore_patterns(".*", "collections", "*.pyc"))
-    for command in commands(documented("Put the collection on the controller", "console", "docs/install.md")):
+    for command in commands(documented("Install the collection", "console", "docs/install.md")):
         made.type(command, checkout)
-    made.write("hosts.yml", documented("Name the hosts", "yaml", "docs/install.md"))
+    made.write("hosts.yml", documented("Write an inventory", "yaml", "docs/install.md"))
     made.write("patroni.yml", documented("Write a playbook", "yaml", "docs/install.md"))
     return made
 
 
 def test_the_page_on_installation(controller: Controller, hosts: dict[str, Host]) -> None:
-    (look,) = commands(documented("Look first", "console", "docs/install.md"))
-    (install,) = commands(documented("Do it", "console", "docs/install.md"))
+    (look,) = commands(documented("Preview", "console", "docs/install.md"))
+    (install,) = commands(documented("Apply", "console", "docs/install.md"))
     (read,) = commands(documented("Troubleshooting", "console", "docs/troubleshooting.md"))
 
     plan = controller.type(look)
@@ -100,7 +100,7 @@ def test_the_page_on_installation(controller: Controller, hosts: dict[str, Host]
 
 
 def test_the_role_with_variables(controller: Controller, hosts: dict[str, Host]) -> None:
-    controller.write("choose.yml", documented("Choose", "yaml", "docs/install.md"))
+    controller.write("choose.yml", documented("Set options", "yaml", "docs/install.md"))
 
     first, second = (controller.type("ansible-playbook -i hosts.yml choose.yml") for _run in range(2))
 
@@ -112,7 +112,8 @@ def test_the_role_with_variables(controller: Controller, hosts: dict[str, Host])
 
 
 @pytest.mark.parametrize(
-    ("page", "heading"), [("docs/install.md", "Call the module alone"), ("docs/lifecycle.md", "When to restart")]
+    ("page", "heading"),
+    [("docs/install.md", "Use the module without the role"), ("docs/lifecycle.md", "When to restart")],
 )
 def test_tasks(controller: Controller, hosts: dict[str, Host], page: str, heading: str) -> None:
     tasks = textwrap.indent(documented(heading, "yaml", page), "    ")
