@@ -33,8 +33,8 @@ READ = {
     ("docs/install.md", "Set options", "yaml"): TRIED,
     ("docs/install.md", "Use the module without the role", "yaml"): TRIED,
     ("docs/lifecycle.md", "When to restart", "yaml"): TRIED,
-    ("docs/offline.md", "On a machine with internet", "console"): "tests/integration/bundles.py",
-    ("docs/offline.md", "On the hosts", "yaml"): "tests/integration/test_offline.py",
+    ("docs/offline.md", "Make a bundle", "console"): "tests/integration/bundles.py",
+    ("docs/offline.md", "Install from the bundle", "yaml"): "tests/integration/test_offline.py",
     ("docs/offline.md", "A private index", "yaml"): "tests/integration/test_private_index.py",
     ("docs/troubleshooting.md", "Troubleshooting", "console"): TRIED,
 }
