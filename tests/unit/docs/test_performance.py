@@ -37,9 +37,16 @@ def test_the_page_has_a_place_for_all_of_it_and_a_changed_figure_shows(report):
 
     filled = report.fill_in(read(PAGE), data)
 
-    assert "| rerun: role / ping, elapsed | 1.10 |" in filled
+    row = "| Run with nothing to do, elapsed | 1.10 s | ping | 1.00 s | 1.10 | 1.10 to 1.10 | at most 1.10, reached |"
+    assert row in filled
     assert report.fill_in(filled, data) == filled
     assert report.fill_in(filled, slower) != filled
+
+
+def test_a_missed_target_is_on_the_page(report):
+    data = samples(rerun={"ping": {"seconds": [1.0]}, "role": {"seconds": [1.2]}})
+
+    assert "at most 1.10, **missed**" in report.fill_in(read(PAGE), data)
 
 
 def test_a_page_without_a_place_for_a_table_is_refused(report):
