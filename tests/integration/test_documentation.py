@@ -67,6 +67,18 @@ def changed(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", output, re.MULTILINE)}
 
 
+def shown(page: str) -> list[set[str]]:
+    """The lines of each output that a page shows, without headers, which are as wide as the terminal."""
+    outputs = re.findall(r"^```text\n(.*?)^```$", (CHECKOUT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [
+        {line for line in output.splitlines() if not line.startswith(("TASK", "PLAY", "..."))} for output in outputs
+    ]
+
+
+def lines(output: str) -> set[str]:
+    return {line.rstrip() for line in output.splitlines()}
+
+
 @pytest.fixture(scope="module")
 def controller(hosts: dict[str, Host], tmp_path_factory: pytest.TempPathFactory) -> Controller:
     """A controller with the collection, inventory and playbook of the page, put there as the page says."""
@@ -94,6 +106,10 @@ def test_the_page_on_installation(controller: Controller, hosts: dict[str, Host]
     assert changed(plan) == changed(first) == dict.fromkeys(NAMES, 1)
     assert "+++ after: /etc/systemd/system/patroni.service\n" in plan
     assert there == [1, 1, 1]
+    # The first host is the one that README shows.
+    preview, nothing_to_do = shown("README.md")
+    assert preview <= lines(plan)
+    assert nothing_to_do <= lines(second)
     assert changed(second) == dict.fromkeys(NAMES, 0)
     assert len(re.findall(r"^    msg: ['\"]?nothing to do: Patroni \d", result, re.MULTILINE)) == len(NAMES)
     assert all(host.works() for host in hosts.values())

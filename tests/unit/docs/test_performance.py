@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
 import pytest
 
@@ -41,6 +42,20 @@ def test_the_page_has_a_place_for_all_of_it_and_a_changed_figure_shows(report):
     assert row in filled
     assert report.fill_in(filled, data) == filled
     assert report.fill_in(filled, slower) != filled
+
+
+def test_readme_has_the_same_figures(report):
+    _header, *rows = report.summary(json.loads(KEPT.read_text("utf-8")))
+    measured = {(row[0], row[2]): float(row[4]) for row in rows}
+    bare = "`apt-get install pipx`, `pipx install`"
+    ratios = re.findall(r"(\d\.\d)\s+times\s+as\s+long\s+as", read("README.md"))
+
+    assert ratios == [
+        f"{measured['Run with nothing to do, elapsed', 'ping']:.1f}",
+        f"{measured['Run with nothing to do, elapsed', 'the same work as tasks']:.1f}",
+        f"{measured['First installation from the public index, elapsed', bare]:.1f}",
+        f"{measured['Upgrade, elapsed', '`pipx install --force`']:.1f}",
+    ]
 
 
 def test_a_missed_target_is_on_the_page(report):
