@@ -23,6 +23,7 @@ from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, PAGES, Block, blocks
 
 TRIED = "tests/integration/test_documentation.py"
+QUICK_START = "tests/integration/test_rootless.py"
 # The tests that read the one block of a language below a heading of a page and run it: what runs is what is written.
 READ = {
     ("docs/install.md", "Install the collection", "console"): TRIED,
@@ -97,6 +98,14 @@ RUN = [block for block in BLOCKS if (*place(block), block.language) in READ]
 RUN_COMMANDS = {command for block in RUN for command in block.commands}
 
 
+def test_the_quick_start_is_read_by_its_test():
+    tree = ast.parse((CHECKOUT / QUICK_START).read_text("utf-8"))
+    literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+    assert {"README.md", "## Quick start\n"} <= literals
+    assert len([block for block in CONSOLE if place(block) == ("README.md", "Quick start")]) == 3
+
+
 def test_the_examples_are_found():
     assert len(CONSOLE) > 10
     assert len(YAML) > 10
@@ -114,6 +123,7 @@ def test_commands_are_tied_to_a_test(block):
             command in RUN_COMMANDS
             or command in GIVEN
             or command in CLONED
+            or place(block) == ("README.md", "Quick start")
             or DEVELOPERS.fullmatch(command)
             or command.startswith(tuple(NOT_RUN))
         )
