@@ -88,10 +88,10 @@ test-faults: .venv/dev.stamp ## Run fault-injection tests on hosts and print the
 matrix: .venv/dev.stamp ## Print the results of the last runs for each ansible-core and Python
 	@python tests/matrix.py table
 
-lock: .venv/dev.stamp ## Update the locked dependencies
+lock: .venv/dev.stamp ## Renew the locked dependencies
 	nox -s lock
 
-bench: .venv/dev.stamp build ## Run the benchmark on hosts over SSH; takes an hour
+bench: .venv/dev.stamp build ## Measure against ping, tasks and bare commands on hosts over ssh; takes an hour
 	tests/images/build debian12
 	python bench/run.py
 
