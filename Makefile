@@ -26,25 +26,25 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference picture changelog unit rootless hosts \
 	cluster test-faults matrix bench bench-quick bench-docs lock merge clean collection-path
 
-help: ## Show this list
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "Each check alone: .venv/bin/nox -l lists them, .venv/bin/nox -s NAME runs one."
 
 demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 	@demo/run
 
-build: $(INSTALLED)/MANIFEST.json ## Build the collection and install the tarball below ./.build
+build: $(INSTALLED)/MANIFEST.json ## Build the collection and install it below ./.build
 
-test: checks installs cluster-test ## Run every check; hosts where Docker answers, ansible-core where its Python is at hand
+test: checks installs cluster-test ## Run every check that this machine allows; skipped checks are listed at the end
 	@python tests/matrix.py table
 
-checks: .venv/dev.stamp ## Run what changes nothing: style, types, documentation, unit tests on each ansible-core
+checks: .venv/dev.stamp ## Run the checks that install nothing: style, types, documentation, tests on each ansible-core
 	nox --tags static core
 
-installs: .venv/dev.stamp ## Install for real: on this machine, and on hosts booted in Docker
+installs: .venv/dev.stamp ## Run the installation tests: on this machine, and on hosts in Docker
 	nox --tags real
 
-cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over two real clusters, and print the figures
+cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over two clusters, and print the figures
 	nox -s cluster
 
 lint: .venv/dev.stamp ## Check style and types
@@ -53,39 +53,39 @@ lint: .venv/dev.stamp ## Check style and types
 docs-check: .venv/dev.stamp ## Check that the documentation renders and is current
 	nox -s docs changelog
 
-site: .venv/dev.stamp ## Build the documentation's site below ./.build/site
+site: .venv/dev.stamp ## Build the documentation site below ./.build/site
 	$(SITE)
 
-reference: .venv/dev.stamp build ## Write docs/reference from the documentation in the code
+reference: .venv/dev.stamp build ## Generate docs/reference from the documentation in the code
 	python docs/_site/make_reference.py
 
-picture: ## Draw docs/images with dot, of Debian's package graphviz
+picture: ## Redraw docs/images with dot, from the Debian package graphviz
 	dot -Tsvg docs/images/overview.dot -o docs/images/overview.svg
 
-changelog: .venv/dev.stamp collection-path ## Take the changelog's fragments up for a release
+changelog: .venv/dev.stamp collection-path ## Merge the changelog fragments into a release
 	cd $(CHECKED) && antsibull-changelog release
 
 unit: .venv/dev.stamp ## Run the unit tests
 	nox -s unit
 
-rootless: .venv/dev.stamp ## Install for real on this machine, without root
+rootless: .venv/dev.stamp ## Install on this machine, without root
 	nox -s rootless
 
-hosts: .venv/dev.stamp ## Install for real on hosts booted in Docker
+hosts: .venv/dev.stamp ## Install on hosts booted in Docker
 	nox -s hosts
 
-cluster-test-all: .venv/dev.stamp ## The same with every failing upgrade, other kinds of clusters, and interruptions
+cluster-test-all: .venv/dev.stamp ## Run cluster-test with every failing upgrade, other kinds of clusters, and interruptions
 	nox -s cluster_all
 
-cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them running, and print how to look at them
+cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them running, and print how to inspect them
 	tests/images/build debian12
 	molecule converge --scenario-name cluster
 	@extensions/molecule/cluster/look_around
 
-test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
+test-faults: .venv/dev.stamp ## Run fault-injection tests on hosts and print the figures
 	nox -s faults
 
-matrix: .venv/dev.stamp ## Print what the last runs did on each ansible-core and Python
+matrix: .venv/dev.stamp ## Print the results of the last runs for each ansible-core and Python
 	@python tests/matrix.py table
 
 lock: .venv/dev.stamp ## Renew the locked dependencies
@@ -98,15 +98,15 @@ bench: .venv/dev.stamp build ## Measure against ping, tasks and bare commands on
 	tests/images/build debian12
 	python bench/run.py
 
-bench-quick: .venv/dev.stamp build ## The same in short: one round, to see that it works
+bench-quick: .venv/dev.stamp build ## Run one round of each benchmark, to check that it works
 	tests/images/build debian12
 	python bench/run.py --quick
 
-bench-docs: .venv/dev.stamp build ## The same as bench, and write the figures into docs/performance.md
+bench-docs: .venv/dev.stamp build ## Run the benchmark and write the figures into docs/performance.md
 	tests/images/build debian12
 	python bench/run.py --publish
 
-clean: ## Remove everything that make has made
+clean: ## Remove everything that make created
 	rm -rf .ansible .build .cache .demo .mypy_cache .pytest_cache .ruff_cache .venv collections
 
 .venv/made.stamp:

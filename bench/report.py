@@ -141,6 +141,50 @@ def aims(data: t.Mapping[str, t.Any]) -> Rows:
 
 _SIGNS = {"<=": "at most", ">=": "at least"}
 
+# What operators ask for: a name, the comparison, the quantity, what the role is compared with, and the name of that.
+_ASKED = (
+    ("Run with nothing to do, elapsed", "rerun", "seconds", "ping", "ping"),
+    ("Run with nothing to do, elapsed", "rerun", "seconds", "tasks", "the same work as tasks"),
+    ("Run with nothing to do, CPU of the host", "cost", "host_cpu_seconds", "ping", "ping"),
+    ("Run with nothing to do, peak memory of the host", "cost", "host_peak_mib", "ping", "ping"),
+    ("Run with nothing to do, data sent to a host", "cost", "payload_bytes", "ping", "ping"),
+    ("First installation from a local index, elapsed", "installation, local index", "seconds", "bare commands", ""),
+    ("First installation from the public index, elapsed", "installation, real index", "seconds", "bare commands", ""),
+    ("Upgrade, elapsed", "upgrade", "seconds", "bare commands", "`pipx install --force`"),
+    ("100 hosts with nothing to do, 10 forks, elapsed", "fleet of 100, forks 10", "seconds", "ping", "ping"),
+    ("the same, CPU of the controller", "fleet of 100, forks 10", "cpu_seconds", "ping", "ping"),
+    ("100 hosts with nothing to do, 50 forks, elapsed", "fleet of 100, forks 50", "seconds", "ping", "ping"),
+    ("the same, CPU of the controller", "fleet of 100, forks 50", "cpu_seconds", "ping", "ping"),
+)
+_BARE = "`apt-get install pipx`, `pipx install`"
+
+
+def summary(data: t.Mapping[str, t.Any]) -> Rows:
+    """What operators ask for, as a table, its header first; the spread is of the ratios of single rounds."""
+    samples = data["samples"]
+    aimed = {figure.what: figure for figure in figures(data)}
+    rows = [["Measured", "Role", "Compared with", "", "Ratio", "Rounds", "Target"]]
+    for name, case, quantity, other, other_name in _ASKED:
+        figure = _ratio(samples, case, quantity, "role", other)
+        if figure is None:
+            continue
+        figure = aimed.get(figure.what, figure)
+        unit = _UNITS[quantity][1]
+        values = [f"{_number(statistics.median(samples[case][of][quantity]), unit)} {unit}" for of in ("role", other)]
+        target = ""
+        if figure.aim:
+            target = f"{_SIGNS[figure.aim[0]]} {figure.aim[1]:.2f}, {'reached' if figure.reached else '**missed**'}"
+        spread = f"{figure.low:.2f} to {figure.high:.2f}"
+        rows.append([name, values[0], other_name or _BARE, values[1], f"{figure.value:.2f}", spread, target])
+    return rows
+
+
+def savings(data: t.Mapping[str, t.Any]) -> Rows:
+    """How long variants of the installation take on a host, as a table, its header first."""
+    taken = {name: of["on_host_seconds"] for name, of in data["samples"].get("savings", {}).items()}
+    shown = [[name, *(f"{of(times):.2f}" for of in (statistics.median, min, max))] for name, times in taken.items()]
+    return [["Variant", "Median in seconds", "Least", "Greatest"], *shown]
+
 
 def medians(data: t.Mapping[str, t.Any]) -> Rows:
     """All that was measured, as a table, its header first."""
@@ -185,12 +229,17 @@ def machine(data: t.Mapping[str, t.Any]) -> Rows:
 
 
 TABLES: dict[str, t.Callable[[t.Mapping[str, t.Any]], Rows]] = {
+    "summary": summary,
+    "savings": savings,
     "aims": aims,
     "medians": medians,
     "profile": profile,
     "payload": payload,
     "machine": machine,
 }
+
+# The others are printed by `make bench`.
+PUBLISHED = ("summary", "savings", "machine")
 
 
 def markdown(rows: Rows) -> str:
@@ -211,7 +260,7 @@ def fill_in(page: str, data: t.Mapping[str, t.Any]) -> str:
     Raises:
         ValueError: the page has no place for one of them.
     """
-    parts = {"picture": PICTURE, **{name: markdown(table(data)) for name, table in TABLES.items()}}
+    parts = {"picture": PICTURE, **{name: markdown(TABLES[name](data)) for name in PUBLISHED}}
     for name, text in parts.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, mark, rest = page.partition(f"{begin}\n")

@@ -34,7 +34,7 @@ html_show_sourcelink = False
 def add_contents(_app: t.Any, page: str, source: list[str]) -> None:
     """Give the site the order of the landing page's links; a table of contents in the page would show as code."""
     if page == "index":
-        pages = dict.fromkeys(re.findall(r"\]\(([\w/]+)\.md\)", source[0].partition("## For operators")[2]))
+        pages = dict.fromkeys(re.findall(r"\]\(([\w/]+)\.md\)", source[0].partition("## Pages")[2]))
         source[0] += "\n```{toctree}\n:hidden:\n\n" + "\n".join(pages) + "\n```\n"
 
 

@@ -12,24 +12,24 @@ version_added: 1.0.0
 author:
   - pgEdge (@pgEdge)
 description:
-  - Brings one host to the state "Patroni is installed here". That is the tools to install it with, an isolated
-    environment that pipx makes and the database account owns, a systemd unit that is root's and stays disabled,
-    and a private configuration directory.
-  - The module first looks at what is there, from files alone. A working Patroni ends the installation part; no package
-    is installed then, no network is touched, and no process is started beyond one query to systemd.
-  - It never starts, stops, restarts, enables or disables the service. RV(restart_required) tells when a restart is due.
-  - It configures no cluster and installs neither Postgres nor etcd; C(setup_patroni), C(install_pgedge) and
-    C(install_etcd) are the roles for that, and C(init_server) is the one that creates the account.
+  - Ensures that Patroni is installed on a host. This includes pipx and its prerequisites, an isolated environment owned
+    by the database account, a systemd unit owned by root and left disabled, and a private configuration directory.
+  - If Patroni already works, nothing is installed and the network is not used. The module checks this from files; the
+    only process that it starts is one C(systemctl show).
+  - The service is never started, stopped, restarted, enabled or disabled. RV(restart_required) reports that a restart
+    is due.
+  - The module does not configure clusters and does not install Postgres or etcd. The roles C(setup_patroni),
+    C(install_pgedge) and C(install_etcd) do that, and the role C(init_server) creates the account.
 attributes:
   check_mode:
     support: full
-    description: Shows the same steps that a real run then carries out. Works on a host whose account is still to be
-      created by an earlier role of the same play; a warning says what is assumed about it. Where a Patroni of another
-      version than O(version) is there, the index is asked whether it offers that version.
+    description: Check mode returns the same steps that a run carries out. It also works on a host on which an earlier
+      role of the same play has yet to create the account; a warning states the assumptions. If another version than
+      O(version) is installed, the module checks that the package index offers O(version).
   diff_mode:
     support: full
-    description: Shows the text of the unit, the version and the extras of the environment, and why that did not do,
-      further the packages that are installed, and the directories that come or go, with their owners and modes.
+    description: The diff shows the text of the unit, the version and extras of the environment, the reason for a
+      rebuild, the packages to install, and the directories to create or remove with owner and mode.
   platform:
     platforms: posix
     support: full
@@ -38,179 +38,186 @@ attributes:
 options:
   state:
     description:
-      - With V(present), a Patroni that works is there, of O(version) if that is given, with O(extras).
-      - With V(latest), it is the newest that pip would install with this Python, from this index and under these
+      - V(present) ensures a working Patroni with O(extras), and at O(version) if that is set.
+      - V(latest) ensures the newest version that pip would install with this Python, from this index and under these
         O(constraints).
-      - With V(absent), the environment, the executables that lead to it and the unit are gone. Configuration, data,
-        pipx and what others put there stay. This is refused while the service is active or enabled, or processes run
-        in the environment, see O(force). Where another unit starts something of the environment, it stays, RV(msg) says
-        for which unit, and this unit alone is removed.
+      - V(absent) removes the environment, the links to its executables and the unit. Configuration, data, pipx and
+        files of other origin stay. The module fails if the service is active or enabled, or if processes run in the
+        environment; see O(force). If another unit starts an executable of the environment, only this unit is removed,
+        and RV(msg) names the other one.
     type: str
     choices: [present, latest, absent]
     default: present
   version:
     description:
-      - The exact version of Patroni to have, as in PEP 440, such as V(4.1.5).
-      - What is installed is upgraded or downgraded to it.
-      - Without it, an installation takes the newest that the index offers, and what is installed stays as it is.
+      - Exact version of Patroni, as in PEP 440, such as V(4.1.5).
+      - Another installed version is upgraded or downgraded to it.
+      - If not set, a first installation takes the newest version of the index, and an existing installation keeps its
+        version.
     type: str
   extras:
     description:
-      - The extras of Patroni to have in the environment. One is the Postgres driver, without which Patroni does not
-        start; another is the client of the distributed configuration store.
-      - Extras that the environment has beyond these stay.
+      - Extras of Patroni to install. One is the Postgres driver, without which Patroni does not start. Another is the
+        client of the distributed configuration store.
+      - Other extras that are already in the environment stay.
       - The unit is of C(Type=notify) if the installed Patroni can notify systemd, that is Patroni 4.1 or newer with
-        C(systemd-python) in its environment, as V(systemd) and V(all) bring it; else of C(Type=simple).
+        C(systemd-python) in its environment, which V(systemd) and V(all) install. Otherwise it is of C(Type=simple).
     type: list
     elements: str
     default: [psycopg2-binary, etcd]
   user:
     description:
-      - The account that owns and runs Patroni. It must exist, with its home; C(init_server) creates it.
-      - Where this is the account that runs the module, root is not needed, provided that it may write to every path.
+      - Account that owns and runs Patroni. The account and its home directory must exist; C(init_server) creates them.
+      - If the module runs as this account, root is not needed, as long as the account can write to all paths.
     type: str
     default: postgres
   group:
     description:
-      - The group of the configuration directory and of the service. The default is the account's primary group.
+      - Group of the configuration directory and of the service. The default is the primary group of the account.
     type: str
   bin_dir:
     description:
-      - Where C(patroni), C(patronictl) and Patroni's other executables are exposed, as links into the environment.
-      - The default is C(.local/bin) in the account's home, V(/var/lib/postgresql/.local/bin) on the Debian family and
-        V(/var/lib/pgsql/.local/bin) on the RHEL family, as their Postgres packages create the account.
-      - Missing folders outside the reach of the account are created by root, the last of them for the account.
+      - Directory for the links to C(patroni), C(patronictl) and the other executables of Patroni.
+      - The default is C(.local/bin) in the home directory of the account. That is V(/var/lib/postgresql/.local/bin) on
+        the Debian family and V(/var/lib/pgsql/.local/bin) on the RHEL family if their Postgres packages created the
+        account.
+      - Root creates missing directories outside the reach of the account, and gives the last one to the account.
     type: path
   pipx_home:
     description:
-      - The home of pipx; the environment is C(venvs/patroni) in it, whatever this pipx's own default is.
-      - The default is C(.local/share/pipx) in the account's home.
+      - Home directory of pipx. The environment is C(venvs/patroni) in it, with every version of pipx.
+      - The default is C(.local/share/pipx) in the home directory of the account.
     type: path
   config_dir:
     description:
-      - The directory for Patroni's configuration, created with owner O(user), group O(group) and mode 0700.
-      - What is in it is left alone.
+      - Directory for the configuration of Patroni, created with owner O(user), group O(group) and mode 0700.
+      - Its content is not changed.
     type: path
     default: /etc/patroni
   config_file:
     description:
-      - The configuration file that the unit starts Patroni with. A bare name lies in O(config_dir).
-      - The default is the file that the unit on the host already names, if it exists, so that a unit that somebody
-        else wrote keeps its configuration. Otherwise it is C(patroni.yaml) in O(config_dir).
-      - Where the unit does not tell, as with a variable, the configuration of its running process counts.
-      - The module does not write it. If it is missing while O(config_dir) holds other C(.yml) or C(.yaml) files, a
-        warning names them.
+      - Configuration file with which the unit starts Patroni. A bare name refers to a file in O(config_dir).
+      - The default is the file that the unit on the host already names, if it exists, so that a unit of other origin
+        keeps its configuration. Otherwise the default is C(patroni.yaml) in O(config_dir).
+      - If the unit does not name a file, for example because it uses a variable, the configuration of its running
+        process is used.
+      - The module does not write the file. If it is missing and O(config_dir) contains other C(.yml) or C(.yaml) files,
+        a warning names them.
     type: str
   unit_path:
     description:
-      - The systemd unit, owned by root with mode 0644. It is written again whenever its text, owner or mode differ.
-      - When it takes the place of a unit that somebody else wrote, a warning names the settings that are not kept.
-      - Drop-ins, in the folder of the same name with C(.d) behind it, are the place for local settings; they are never
-        touched.
-      - C(systemctl daemon-reload) is run when systemd runs, looks for units in this folder, and has not read the file.
+      - Path of the systemd unit, owned by root with mode 0644. It is rewritten if its text, owner or mode differ.
+      - If it replaces a unit of other origin, a warning names the settings that are lost.
+      - Put local settings into drop-ins, in the directory with the name of the unit and the suffix C(.d). The module
+        never changes them.
+      - The module runs C(systemctl daemon-reload) if systemd runs, reads units from this directory, and has not read
+        the current file.
     type: path
     default: /etc/systemd/system/patroni.service
   pipx_executable:
     description:
-      - A pipx that you provide and that O(user) can run. No prerequisite is installed then.
-      - By default one is looked for on the C(PATH), in the system's usual folders and in C(.local/bin) of the account's
-        home. If there is none, it is installed; with C(apt-get) on the Debian family, and on the RHEL family with
-        C(dnf) for C(python3-pip) and then with C(pip3).
+      - Path of a pipx that O(user) can run. If set, no prerequisites are installed.
+      - By default, the module searches for pipx on the C(PATH), in the usual system directories and in C(.local/bin) in
+        the home directory of the account. If there is none, it installs pipx; with C(apt-get) on the Debian family, and
+        with C(dnf) for C(python3-pip) and then C(pip3) on the RHEL family.
     type: path
   pipx_version:
     description:
-      - The version of pipx for C(pip3) to install on the RHEL family. A pipx that is there already is used as it is.
+      - Version of pipx for C(pip3) to install on the RHEL family. An installed pipx is used as it is.
     type: str
   python:
     description:
-      - The interpreter of the environment, as a name to be found on the C(PATH) or as an absolute path.
-      - An environment with another interpreter is built anew. A wrapper or a shim, such as those of pyenv, counts as
-        the interpreter that it starts for O(user). If a shim starts another one later, while its own file stays as it
-        was, that is not noticed; name the interpreter itself then.
-      - The default is the one that pipx chooses, which is its own; any that is in use is then fine.
+      - Python interpreter of the environment, as a name on the C(PATH) or as an absolute path.
+      - An environment that uses a different interpreter is rebuilt. A wrapper or shim, such as those of pyenv, counts
+        as the interpreter that it starts for O(user). If a shim later starts another interpreter and its own file does
+        not change, the module does not notice; in that case, set the path of the interpreter itself.
+      - By default pipx uses its own interpreter, and an existing environment keeps its interpreter.
     type: str
   index_url:
     description:
-      - The package index to install from, instead of the one that pip is configured with.
-      - A credential in it is neither logged nor returned, nor visible in a process list, nor written to a file.
+      - Package index to install from, instead of the one in the configuration of pip.
+      - Credentials in it are not logged, not returned, not visible in a process list and not written to a file that
+        stays.
     type: str
   find_links:
     description:
-      - Folders on the host, or URLs, to look for packages in as well, such as a wheelhouse for a host without internet.
-      - Credentials are treated as in O(index_url).
+      - Additional package sources, as directories on the host or URLs, such as a wheelhouse for a host without internet
+        access.
+      - Credentials are protected as in O(index_url).
     type: list
     elements: str
     default: []
   no_index:
     description:
-      - Ask no index; O(find_links) alone says where packages come from.
+      - Do not use a package index; install only from O(find_links).
     type: bool
     default: false
   constraints:
     description:
-      - A constraints file of pip on the host, which O(user) can read. It pins what is installed with Patroni. Files
-        that it names with C(-c) or C(-r) count as well.
-      - Where the environment has a version that a line such as C(click<9) or C(patroni==4.1.5; python_version>="3.9")
-        does not allow, it is built anew.
-      - A O(version) that the file does not allow is refused.
-      - A line with a URL or a variable, and a marker that cannot be judged from files alone, are left to pip.
+      - Path of a pip constraints file on the host that O(user) can read. It pins the packages that are installed with
+        Patroni. Files that it includes with C(-c) or C(-r) count as well.
+      - If an installed package has a version that a line such as C(click<9) or C(patroni==4.1.5; python_version>="3.9")
+        does not allow, the environment is rebuilt.
+      - The module fails if the file does not allow O(version).
+      - Lines with a URL or a variable, and markers that cannot be evaluated from files alone, are left to pip.
     type: path
   keep:
     description:
-      - How many earlier environments stay on the host after a change, the one that was in use last first.
-      - A kept environment that is as desired and still works is switched to. Nothing is built or installed then, and no
-        index is asked, except for the newest version with O(state=latest).
-      - With V(0), each is removed as soon as no process runs in it.
-      - An environment that a process runs in always stays. One that is not complete is never kept.
-      - With the default extras each takes some 35 to 45 MB in O(pipx_home), see RV(kept).
+      - Number of earlier environments to keep on the host after a change, starting with the one used last.
+      - If a kept environment matches the options and still works, the module switches back to it. It builds and
+        installs nothing then, and does not contact the index, except to find the newest version with O(state=latest).
+      - With V(0), an earlier environment is removed as soon as no process runs in it.
+      - An environment in which a process runs is never removed. An incomplete one is never kept.
+      - With the default extras, each environment takes some 35 to 45 MB in O(pipx_home); see RV(kept).
     type: int
     default: 1
     version_added: 1.1.0
   return_to:
     description:
-      - The path of a kept environment, from RV(kept), or a version. Takes precedence over O(version), O(extras),
-        O(python) and O(constraints).
-      - With a path, the module switches back to that environment. If it is not kept, or no longer works, the module
-        fails without a change.
+      - Path of a kept environment, from RV(kept), or a version. Takes precedence over O(version), O(extras), O(python)
+        and O(constraints).
+      - With a path, the module switches back to that environment. It fails without a change if the environment is not
+        kept or no longer works.
       - With a version, the module switches back to a kept environment of that version, or builds the version with the
-        present extras.
+        extras that are installed.
       - The playbook upgrade_patroni uses it to return a member whose new Patroni does not start.
     type: str
     version_added: 1.1.0
   lock_timeout:
     description:
-      - How long to wait for another apt, dnf or run of this module to end, in seconds.
+      - Maximum time in seconds to wait for another apt, dnf or C(patroni_install) process.
     type: int
     default: 300
   retries:
     description:
-      - How often to try again when a download fails for a reason that may pass, such as a name server that does not
-        answer. A version that does not exist fails at once.
+      - Number of retries after a transient download failure, such as a DNS error. A version that does not exist fails
+        immediately.
     type: int
     default: 5
   retry_delay:
     description:
-      - How long to wait before each such try, in seconds.
+      - Time in seconds to wait before each retry.
     type: int
     default: 20
   force:
     description:
-      - With O(state=absent), remove Patroni also while its service is active or enabled, or processes run in its
-        environment. Nothing is stopped.
+      - With O(state=absent), remove Patroni even if its service is active or enabled, or processes run in its
+        environment. They are not stopped.
     type: bool
     default: false
 requirements:
   - Python 3.8 or newer on the host
-  - root, unless O(user) is the account that runs the module
-  - setpriv (package util-linux) where root works for another account
+  - root, unless the module runs as O(user)
+  - setpriv (package util-linux), if root works for another account
 notes:
-  - No facts are needed; C(gather_facts=false) is fine.
-  - Of the variables of the session, such as the task's C(environment), only those that are needed reach the programs
-    that the module starts. apt, dnf, pip and pipx get proxies (E(https_proxy)) and certificates (E(SSL_CERT_FILE)); pip
-    and pipx also get pip's settings for the index (E(PIP_INDEX_URL), E(PIP_CERT)). C(docs/security.md) lists them.
-  - pip's configuration files are used for the index and the certificates. Where they say how to install, such as
-    C(user) or C(require-virtualenv), they are overruled.
-  - pipx is told to use pip, not uv, because uv heeds neither E(PIP_INDEX_URL) and its like nor pip's configuration.
+  - The module needs no facts; you can set C(gather_facts=false).
+  - Programs that the module starts do not inherit the variables of the session, such as the task's C(environment), with
+    a few exceptions. apt, dnf, pip and pipx get proxies (E(https_proxy)) and certificates (E(SSL_CERT_FILE)); pip and
+    pipx also get the pip settings for the index (E(PIP_INDEX_URL), E(PIP_CERT)). C(docs/security.md) lists them.
+  - The configuration files of pip are used for the index and certificates. Settings about how to install, such as
+    C(user) or C(require-virtualenv), are overridden.
+  - pipx is told to use pip, not uv, because uv ignores E(PIP_INDEX_URL), similar variables and the configuration of
+    pip.
 seealso:
   - name: install_patroni
     description: The role of this collection that calls the module.
@@ -232,21 +239,21 @@ EXAMPLES = r"""
   check_mode: true
   diff: true
 
-- name: Install this very version, with the clients of etcd and Consul
+- name: Install an exact version, with the clients of etcd and Consul
   pgedge.platform.patroni_install:
     version: 4.1.5
     extras: [psycopg2-binary, etcd, consul]
 
-- name: Upgrade to the newest, and say whether the service is to be restarted
+- name: Upgrade to the newest version, and register whether Patroni needs a restart
   pgedge.platform.patroni_install:
     state: latest
   register: patroni
 
-- name: Go back to the version before, which the upgrade has kept
+- name: Roll back to the previous version, which the upgrade kept
   pgedge.platform.patroni_install:
     version: 4.0.11
 
-- name: Keep nothing of earlier versions on the host
+- name: Keep no earlier versions on the host
   pgedge.platform.patroni_install:
     keep: 0
 
@@ -254,28 +261,28 @@ EXAMPLES = r"""
   pgedge.platform.patroni_install:
     state: absent
 
-- name: Expose the executables in another folder
+- name: Link the executables in another directory
   pgedge.platform.patroni_install:
     bin_dir: /opt/patroni/bin
     config_dir: /etc/patroni
 
-- name: Install from behind a proxy and a private certificate authority
+- name: Install through a proxy and with a private certificate authority
   pgedge.platform.patroni_install:
   environment:
     https_proxy: http://proxy.example.com:3128
     PIP_CERT: /etc/pki/tls/certs/ca-bundle.crt
 
-- name: Install on a host without internet, from a wheelhouse that was copied to it
+- name: Install on a host without internet access, from a wheelhouse copied to the host
   pgedge.platform.patroni_install:
     find_links: [/srv/wheelhouse]
     no_index: true
     constraints: /srv/wheelhouse/constraints.txt
 
-- name: Install with a pipx of your own
+- name: Install with your own pipx
   pgedge.platform.patroni_install:
     pipx_executable: /opt/pipx/bin/pipx
 
-- name: Install through the role, on a host of a high availability cluster
+- name: Install with the role, on a host of a high availability cluster
   ansible.builtin.include_role:
     name: pgedge.platform.install_patroni
   vars:
@@ -285,48 +292,49 @@ EXAMPLES = r"""
 RETURN = r"""
 msg:
   description:
-    - What happened, in one line; in check mode what would.
-    - It also says why an environment that was there did not do, and when the service is to be restarted.
+    - One-line summary of what was done or, in check mode, what would be done.
+    - It also gives the reason for a rebuild and reports that the service needs a restart.
   returned: always
   type: str
   sample: Patroni 4.1.5 is installed in /var/lib/postgresql/.local/share/pipx/venvs/patroni
 version:
   description:
-    - The version of Patroni that is installed.
-    - In check mode the one that would be; null where the index alone could tell.
+    - The installed version of Patroni.
+    - In check mode, the version that would be installed; null if only the index determines it.
   returned: success
   type: str
   sample: 4.1.5
 previous_version:
-  description: The version that was found; null where no Patroni was, or none whose version could be told.
+  description: The version found before the run; null if Patroni was not installed or its version could not be
+    determined.
   returned: success
   type: str
   sample: 4.0.11
 bin_dir:
-  description: Where the executables are exposed.
+  description: Directory of the links to the executables.
   returned: success
   type: str
   sample: /var/lib/postgresql/.local/bin
 venv:
-  description: The environment that Patroni is installed in.
+  description: The environment in which Patroni is installed.
   returned: success
   type: str
   sample: /var/lib/postgresql/.local/share/pipx/venvs/patroni
 pipx:
   description: The pipx that builds the environment.
-  returned: when an environment is built, in check mode only if that pipx is there already
+  returned: when an environment is built; in check mode only if this pipx is already installed
   type: dict
   contains:
     path:
-      description: Its path.
+      description: Path of pipx.
       type: str
       sample: /usr/bin/pipx
     version:
-      description: Its version.
+      description: Version of pipx.
       type: str
       sample: 1.1.0
 unit_path:
-  description: The systemd unit.
+  description: Path of the systemd unit.
   returned: success
   type: str
   sample: /etc/systemd/system/patroni.service
@@ -336,68 +344,67 @@ config_dir:
   type: str
   sample: /etc/patroni
 config_file:
-  description: The configuration that the unit starts Patroni with, a file or a directory. It need not exist.
+  description: The configuration with which the unit starts Patroni, a file or a directory. It need not exist.
   returned: success
   type: str
   sample: /etc/patroni/patroni.yaml
 kept:
   description:
-    - The earlier environments that are kept for the way back, see O(keep), the one that was in use last first.
-    - In check mode those that would be kept.
+    - The earlier environments that are kept, see O(keep), starting with the one used last.
+    - In check mode, the environments that would be kept.
   returned: success
   type: list
   elements: dict
   contains:
     version:
-      description: The version of Patroni in it.
+      description: Version of Patroni in the environment.
       type: str
       sample: 4.0.11
     path:
-      description: The environment.
+      description: Path of the environment.
       type: str
       sample: /var/lib/postgresql/.local/share/pipx/patroni/1/venvs/patroni
     size:
       description:
-        - What it takes of the disk in bytes, as measured when it was left.
-        - In check mode, null for the environment that would be left.
+        - Disk usage in bytes, measured when the environment was replaced.
+        - In check mode, null for the environment that would be replaced.
       type: int
       sample: 66060288
     since:
       description:
-        - When it was left, in UTC.
-        - In check mode, null for the environment that would be left.
+        - Time at which the environment was replaced, in UTC.
+        - In check mode, null for the environment that would be replaced.
       type: str
       sample: "2026-11-25T13:14:49Z"
 steps:
   description:
-    - The steps that were carried out, in that order; in check mode those that would be.
-    - On failure those that were carried out before it.
+    - The steps that were carried out, in order; in check mode, the steps that would be carried out.
+    - On failure, the steps that were completed before it.
   returned: always
   type: list
   elements: dict
   contains:
     action:
       description:
-        - What was done. One of V(refresh_package_lists), V(install_packages), V(install_pipx), V(create_directory),
+        - The action. One of V(refresh_package_lists), V(install_packages), V(install_pipx), V(create_directory),
           V(set_attributes), V(set_label), V(remove_directory), V(build_environment), V(keep_environment),
           V(switch_environment), V(switch_back), V(remove_environment), V(expose_executables), V(remove_executables),
           V(write_unit), V(remove_unit), V(reload_systemd).
-        - V(build_environment) builds in a folder of its own, beside what is in use; V(switch_environment) points to it,
-          in one rename, and V(switch_back) to one that was kept, see O(keep). V(keep_environment) notes that the one in
-          use is complete, before another takes its place.
-        - V(remove_environment) removes what is beyond O(keep) or not complete. An environment that the service still
-          runs in stays, and the first run after its restart removes it.
+        - V(build_environment) builds in a directory of its own, next to the environment in use. V(switch_environment)
+          switches to the new environment with one rename, V(switch_back) to a kept one, see O(keep).
+          V(keep_environment) records that the environment in use is complete before another one replaces it.
+        - V(remove_environment) removes environments that are incomplete or exceed O(keep). An environment in which the
+          service still runs stays until the first run after its restart.
       type: str
       sample: build_environment
     target:
-      description: To what, such as a path, a package or a requirement.
+      description: What the action applied to, such as a path, a package or a requirement.
       type: str
       sample: patroni[psycopg2-binary,etcd]
 restart_required:
   description:
-    - Whether the service runs and its code or its unit is older than what is installed; in check mode, what it would
-      be.
-    - Restarting Patroni restarts Postgres, unless the cluster is paused, so that moment is yours to choose.
+    - Whether the service runs with code or a unit older than the installed ones; in check mode, whether it would.
+    - Restarting Patroni also restarts Postgres, unless the cluster is paused, so the module leaves the restart to you.
   returned: success
   type: bool
   sample: false
@@ -414,15 +421,15 @@ cmd:
   type: list
   elements: str
 rc:
-  description: Its return code.
+  description: Return code of the command.
   returned: on failure of a command
   type: int
 stdout:
-  description: Its standard output.
+  description: Standard output of the command.
   returned: on failure of a command
   type: str
 stderr:
-  description: Its standard error.
+  description: Standard error of the command.
   returned: on failure of a command
   type: str
 """

@@ -36,7 +36,7 @@ def make_bundle(collections: Path, host: str, version: str) -> Path:
     """Run the documented commands for a host's Python; the archive lies beside the folder that it returns."""
     top = collections.parent / "bundles" / f"{host}-{version}"
     top.mkdir(parents=True)
-    example = documented("On a machine with internet", "console", "docs/offline.md")
+    example = documented("Make a bundle", "console", "docs/offline.md")
     for command in commands(example)[1:]:
         fitted = command.replace("~/.ansible/collections", str(collections))
         fitted = fitted.replace(DOCUMENTED_PYTHON, PYTHONS[host]).replace(DOCUMENTED_VERSION, version)

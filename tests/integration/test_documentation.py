@@ -67,6 +67,18 @@ def changed(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", output, re.MULTILINE)}
 
 
+def shown(page: str) -> list[set[str]]:
+    """The lines of each output that a page shows, without headers, which are as wide as the terminal."""
+    outputs = re.findall(r"^```text\n(.*?)^```$", (CHECKOUT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [
+        {line for line in output.splitlines() if not line.startswith(("TASK", "PLAY", "..."))} for output in outputs
+    ]
+
+
+def lines(output: str) -> set[str]:
+    return {line.rstrip() for line in output.splitlines()}
+
+
 @pytest.fixture(scope="module")
 def controller(hosts: dict[str, Host], tmp_path_factory: pytest.TempPathFactory) -> Controller:
     """A controller with the collection, inventory and playbook of the page, put there as the page says."""
@@ -74,16 +86,16 @@ def controller(hosts: dict[str, Host], tmp_path_factory: pytest.TempPathFactory)
     made = Controller(top, hosts.values())
     checkout = top / "checkout"
     shutil.copytree(CHECKOUT, checkout, ignore=shutil.ignore_patterns(".*", "collections", "*.pyc"))
-    for command in commands(documented("Put the collection on the controller", "console", "docs/install.md")):
+    for command in commands(documented("Install the collection", "console", "docs/install.md")):
         made.type(command, checkout)
-    made.write("hosts.yml", documented("Name the hosts", "yaml", "docs/install.md"))
+    made.write("hosts.yml", documented("Write an inventory", "yaml", "docs/install.md"))
     made.write("patroni.yml", documented("Write a playbook", "yaml", "docs/install.md"))
     return made
 
 
 def test_the_page_on_installation(controller: Controller, hosts: dict[str, Host]) -> None:
-    (look,) = commands(documented("Look first", "console", "docs/install.md"))
-    (install,) = commands(documented("Do it", "console", "docs/install.md"))
+    (look,) = commands(documented("Preview", "console", "docs/install.md"))
+    (install,) = commands(documented("Apply", "console", "docs/install.md"))
     (read,) = commands(documented("Troubleshooting", "console", "docs/troubleshooting.md"))
 
     plan = controller.type(look)
@@ -94,13 +106,17 @@ def test_the_page_on_installation(controller: Controller, hosts: dict[str, Host]
     assert changed(plan) == changed(first) == dict.fromkeys(NAMES, 1)
     assert "+++ after: /etc/systemd/system/patroni.service\n" in plan
     assert there == [1, 1, 1]
+    # The first host is the one that README shows.
+    preview, nothing_to_do = shown("README.md")
+    assert preview <= lines(plan)
+    assert nothing_to_do <= lines(second)
     assert changed(second) == dict.fromkeys(NAMES, 0)
     assert len(re.findall(r"^    msg: ['\"]?nothing to do: Patroni \d", result, re.MULTILINE)) == len(NAMES)
     assert all(host.works() for host in hosts.values())
 
 
 def test_the_role_with_variables(controller: Controller, hosts: dict[str, Host]) -> None:
-    controller.write("choose.yml", documented("Choose", "yaml", "docs/install.md"))
+    controller.write("choose.yml", documented("Set options", "yaml", "docs/install.md"))
 
     first, second = (controller.type("ansible-playbook -i hosts.yml choose.yml") for _run in range(2))
 
@@ -112,7 +128,8 @@ def test_the_role_with_variables(controller: Controller, hosts: dict[str, Host])
 
 
 @pytest.mark.parametrize(
-    ("page", "heading"), [("docs/install.md", "Call the module alone"), ("docs/lifecycle.md", "When to restart")]
+    ("page", "heading"),
+    [("docs/install.md", "Use the module without the role"), ("docs/lifecycle.md", "When to restart")],
 )
 def test_tasks(controller: Controller, hosts: dict[str, Host], page: str, heading: str) -> None:
     tasks = textwrap.indent(documented(heading, "yaml", page), "    ")

@@ -82,7 +82,7 @@ def test_the_documented_way_and_the_life_after_it(
     host = bare
     pinned, wheel = older_dependency((bundles[OLD] / "constraints.txt").read_text(), tmp_path)
     host.copy(wheel, f"/srv/{wheel.name}")
-    playbook = documented("On the hosts", "yaml", "docs/offline.md").replace(NEW, OLD)
+    playbook = documented("Install from the bundle", "yaml", "docs/offline.md").replace(NEW, OLD)
     with cut_off(host):
         done = play(collections, bundles[OLD].parent, playbook, host.container)
         assert done.returncode == 0, f"{done.stdout}{done.stderr}"

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role for real on this machine: real pipx, real package index, no container engine, nothing of root's touched.
 
-First the demo's playbook, step by step, as the account that runs the tests; then `make demo` as a whole, in a copy of
-the checkout, as an account that may write nothing else.
+First the quick start of README, up to the preview; then the demo's playbook, step by step, as the account that runs the
+tests; then `make demo` as a whole, in a copy of the checkout, as an account that may write nothing else.
 """
 
 from __future__ import annotations
@@ -41,6 +41,33 @@ def look_at_home(account: pwd.struct_passwd) -> set[tuple[str, int]]:
     places = [Path(account.pw_dir, name) for name in (".cache/pip", ".cache/pipx", ".local")]
     paths = [path for place in places if place.exists() for path in (place, *place.rglob("*"))]
     return {(str(path), path.lstat().st_mtime_ns) for path in paths}
+
+
+def test_quick_start(tmp_path):
+    """What README says, typed into one shell; its hosts are this machine, on which the preview changes nothing."""
+    section = (CHECKOUT / "README.md").read_text("utf-8").partition("## Quick start\n")[2].partition("\n## ")[0]
+    prepare, install, apply = re.findall(r"^```console\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    inventory, playbook = re.findall(r"^```yaml\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    typed = re.findall(r"^\$ (.*)$", prepare + install + apply, re.MULTILINE)
+    (clone,) = (command for command in typed if command.startswith("git clone "))
+    preview = typed[-2]
+    assert preview.endswith("--check --diff")
+    checkout = tmp_path / clone.rpartition("/")[2]
+    shutil.copytree(CHECKOUT, checkout, ignore=shutil.ignore_patterns(".*", "collections", "*.pyc"))
+    (checkout / "hosts.yml").write_text(inventory, "utf-8")
+    (checkout / "patroni.yml").write_text(playbook, "utf-8")
+    typed = [command for command in typed[:-2] if command != clone]
+    if os.getuid() == 0:
+        here = f"ansible_connection=local ansible_become=false ansible_python_interpreter={sys.executable}"
+        typed.append(f"{preview} -e '{here}'")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "VIRTUAL"))}
+
+    shown = run("bash", "-ec", "\n".join(typed), cwd=tmp_path, env={**environment, "HOME": str(tmp_path / "home")})
+
+    assert "pgedge.platform:1.0.0 was installed successfully" in shown
+    if os.getuid() == 0:
+        assert len(re.findall(r"^pg\d.example.com .* unreachable=0 +failed=0 ", shown, re.MULTILINE)) == 3
+        assert "+++ after: /etc/systemd/system/patroni.service" in shown
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import typing as t
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+REPOSITORY = "https://github.com/pgEdge/pgedge-platform"
 PATTERNS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "docs/reference/*.md", "roles/*/README.md")
 PAGES = sorted(str(path.relative_to(CHECKOUT)) for pattern in PATTERNS for path in CHECKOUT.glob(pattern))
 
@@ -73,6 +74,14 @@ def anchors(page: str) -> set[str]:
 
 
 def links(page: str) -> list[str]:
-    """What a page leads to, except other sites."""
-    found = re.findall(r"\]\(([^)\s]+)\)", prose(page))
-    return [link for link in found if "://" not in link]
+    """What a page leads to, except other sites; a file of the repository by its path from the page, as others are."""
+    found = re.findall(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", prose(page), re.MULTILINE)
+    up = "../" * page.count("/")
+    local = (re.sub(rf"^{re.escape(REPOSITORY)}/blob/main/", up, inline or defined) for inline, defined in found)
+    return [link for link in local if "://" not in link]
+
+
+def undefined_links(page: str) -> set[str]:
+    """Names of links, as in ``[text][name]``, that the page does not define, and definitions that it does not use."""
+    used = re.findall(r"\]\[([^\]]+)\]", prose(page))
+    return set(used) ^ set(re.findall(r"^\[([^\]]+)\]: ", prose(page), re.MULTILINE))

@@ -23,18 +23,19 @@ from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, PAGES, Block, blocks
 
 TRIED = "tests/integration/test_documentation.py"
+QUICK_START = "tests/integration/test_rootless.py"
 # The tests that read the one block of a language below a heading of a page and run it: what runs is what is written.
 READ = {
-    ("docs/install.md", "Put the collection on the controller", "console"): TRIED,
-    ("docs/install.md", "Name the hosts", "yaml"): TRIED,
+    ("docs/install.md", "Install the collection", "console"): TRIED,
+    ("docs/install.md", "Write an inventory", "yaml"): TRIED,
     ("docs/install.md", "Write a playbook", "yaml"): TRIED,
-    ("docs/install.md", "Look first", "console"): TRIED,
-    ("docs/install.md", "Do it", "console"): TRIED,
-    ("docs/install.md", "Choose", "yaml"): TRIED,
-    ("docs/install.md", "Call the module alone", "yaml"): TRIED,
+    ("docs/install.md", "Preview", "console"): TRIED,
+    ("docs/install.md", "Apply", "console"): TRIED,
+    ("docs/install.md", "Set options", "yaml"): TRIED,
+    ("docs/install.md", "Use the module without the role", "yaml"): TRIED,
     ("docs/lifecycle.md", "When to restart", "yaml"): TRIED,
-    ("docs/offline.md", "On a machine with internet", "console"): "tests/integration/bundles.py",
-    ("docs/offline.md", "On the hosts", "yaml"): "tests/integration/test_offline.py",
+    ("docs/offline.md", "Make a bundle", "console"): "tests/integration/bundles.py",
+    ("docs/offline.md", "Install from the bundle", "yaml"): "tests/integration/test_offline.py",
     ("docs/offline.md", "A private index", "yaml"): "tests/integration/test_private_index.py",
     ("docs/troubleshooting.md", "Troubleshooting", "console"): TRIED,
 }
@@ -60,6 +61,9 @@ GIVEN = {
     f"{PATRONICTL} list": f"{CLUSTER}/verify.yml",
     "ansible-playbook pgedge.platform.patroni_report -i hosts.yml": f"{CLUSTER}/verify.yml",
 }
+# The checkout that the pages start from: its address is the one that the collection's metadata gives.
+REPOSITORY = yaml.safe_load((CHECKOUT / "galaxy.yml").read_text("utf-8"))["repository"]
+CLONED = {f"git clone {REPOSITORY}", f"cd {REPOSITORY.rpartition('/')[2]}"}
 # `make` and pytest on a developer's machine: what they name has to be there.
 DEVELOPERS = re.compile(r"(PGEDGE_REQUIRE_ENGINE=1 )?(make( [a-z-]+)?|\.venv/bin/pytest .*)")
 # What no test here can run, by its beginning, with the page and the words by which it says so.
@@ -96,6 +100,14 @@ RUN = [block for block in BLOCKS if (*place(block), block.language) in READ]
 RUN_COMMANDS = {command for block in RUN for command in block.commands}
 
 
+def test_the_quick_start_is_read_by_its_test():
+    tree = ast.parse((CHECKOUT / QUICK_START).read_text("utf-8"))
+    literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+    assert {"README.md", "## Quick start\n"} <= literals
+    assert len([block for block in CONSOLE if place(block) == ("README.md", "Quick start")]) == 3
+
+
 def test_the_examples_are_found():
     assert len(CONSOLE) > 10
     assert len(YAML) > 10
@@ -112,6 +124,8 @@ def test_commands_are_tied_to_a_test(block):
         tied = (
             command in RUN_COMMANDS
             or command in GIVEN
+            or command in CLONED
+            or place(block) == ("README.md", "Quick start")
             or DEVELOPERS.fullmatch(command)
             or command.startswith(tuple(NOT_RUN))
         )

@@ -19,6 +19,7 @@ from ansible_collections.pgedge.platform.tests.unit.docs.pages import (
     prose,
     read,
     tables,
+    undefined_links,
 )
 
 
@@ -36,6 +37,18 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(str(target.relative_to(CHECKOUT))), f"{page}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_named_links_are_defined_and_used(page):
+    assert undefined_links(page) == set()
+
+
+def test_links_of_the_readme_work_outside_of_the_checkout():
+    """Galaxy shows the page, and the tarball lacks some of the files."""
+    targets = re.findall(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", prose("README.md"), re.MULTILINE)
+
+    assert all((inline or defined).startswith(("https://", "#")) for inline, defined in targets)
+
+
 def test_every_page_of_the_site_is_on_the_landing_page():
     pages = {page[len("docs/") :] for page in PAGES if page.startswith("docs/")} - {"index.md"}
 
@@ -47,20 +60,41 @@ def options_of_the_readme() -> dict[str, str]:
     return {name: default for names, default, _meaning in table[1:] for name in re.findall(r"`(\w+)`", names)}
 
 
-def test_readme_lists_every_option():
-    assert set(options_of_the_readme()) == set(ARGUMENT_SPEC)
+def options_of_the_reference(page: str, title: str) -> dict[str, str]:
+    """The type and the default of each option."""
+    (table,) = (rows for rows in tables(page) if rows[0][0] == title)
+    return {re.sub(r"<a [^>]*></a>|`", "", name): shape for name, shape, _meaning in table[1:]}
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENT_SPEC))
+@pytest.mark.parametrize("name", sorted(options_of_the_readme()))
 def test_readme_names_the_default(name):
     default = ARGUMENT_SPEC[name].get("default")
     shown = options_of_the_readme()[name]
 
-    if default not in (None, [], False):
-        literal = f"[{', '.join(default)}]" if isinstance(default, list) else str(default)
-        assert f"`{literal}`" in shown
-    elif "`" in shown:
-        assert shown == f"`{json.dumps(default)}`" or shown.startswith("`~user/")
+    if default is not None:
+        literal = f"[{', '.join(default)}]" if isinstance(default, list) else json.dumps(default).strip('"')
+        assert shown == f"`{literal}`"
+    else:
+        assert "`" not in shown or shown.startswith("`~user/")
+
+
+def test_reference_lists_every_option():
+    module = options_of_the_reference("docs/reference/patroni_install.md", "Option")
+    role = options_of_the_reference("docs/reference/install_patroni.md", "Variable")
+
+    assert set(module) == set(ARGUMENT_SPEC) > set(options_of_the_readme())
+    assert set(role) == {f"patroni_{name}" for name in ARGUMENT_SPEC} | {"is_ha_cluster", "pg_home"}
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENT_SPEC))
+def test_reference_names_the_default(name):
+    default = ARGUMENT_SPEC[name].get("default")
+    _type, separator, shown = options_of_the_reference("docs/reference/patroni_install.md", "Option")[name].partition(
+        "<br>"
+    )
+
+    assert bool(separator) is (default is not None)
+    assert shown == ("" if default is None else f"`{default if isinstance(default, str) else json.dumps(default)}`")
 
 
 def test_the_picture_is_drawn_from_its_source():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
 import pytest
 
@@ -37,9 +38,30 @@ def test_the_page_has_a_place_for_all_of_it_and_a_changed_figure_shows(report):
 
     filled = report.fill_in(read(PAGE), data)
 
-    assert "| rerun: role / ping, elapsed | 1.10 |" in filled
+    row = "| Run with nothing to do, elapsed | 1.10 s | ping | 1.00 s | 1.10 | 1.10 to 1.10 | at most 1.10, reached |"
+    assert row in filled
     assert report.fill_in(filled, data) == filled
     assert report.fill_in(filled, slower) != filled
+
+
+def test_readme_has_the_same_figures(report):
+    _header, *rows = report.summary(json.loads(KEPT.read_text("utf-8")))
+    measured = {(row[0], row[2]): float(row[4]) for row in rows}
+    bare = "`apt-get install pipx`, `pipx install`"
+    ratios = re.findall(r"(\d\.\d)\s+times\s+as\s+long\s+as", read("README.md"))
+
+    assert ratios == [
+        f"{measured['Run with nothing to do, elapsed', 'ping']:.1f}",
+        f"{measured['Run with nothing to do, elapsed', 'the same work as tasks']:.1f}",
+        f"{measured['First installation from the public index, elapsed', bare]:.1f}",
+        f"{measured['Upgrade, elapsed', '`pipx install --force`']:.1f}",
+    ]
+
+
+def test_a_missed_target_is_on_the_page(report):
+    data = samples(rerun={"ping": {"seconds": [1.0]}, "role": {"seconds": [1.2]}})
+
+    assert "at most 1.10, **missed**" in report.fill_in(read(PAGE), data)
 
 
 def test_a_page_without_a_place_for_a_table_is_refused(report):
