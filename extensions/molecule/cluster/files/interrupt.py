@@ -60,7 +60,7 @@ def main() -> None:
     finish(*changes[-1])
     seconds = [finish(*change)[1] for change in changes]
     kills, resumed = 0, 0
-    for change, whole in itertools.cycle(zip(changes, seconds)):
+    for change, whole in itertools.cycle(zip(changes, seconds, strict=True)):
         run = start(*change)
         try:
             run.communicate(timeout=draw.uniform(0, whole))
