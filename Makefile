@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference picture changelog unit rootless hosts \
-	cluster test-faults matrix bench bench-quick bench-docs lock clean collection-path
+	cluster test-faults machine-test matrix bench bench-quick bench-docs lock clean collection-path
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -84,6 +84,9 @@ cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them
 
 test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
 	nox -s faults
+
+machine-test: .venv/dev.stamp ## Install for real on a virtual machine that enforces SELinux
+	nox -s machine
 
 matrix: .venv/dev.stamp ## Print what the last runs did on each ansible-core and Python
 	@python tests/matrix.py table
