@@ -85,7 +85,7 @@ cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them
 test-faults: .venv/dev.stamp ## Watch and kill installations on real hosts, in full, and print the figures
 	nox -s faults
 
-machine-test: .venv/dev.stamp ## Install for real on a virtual machine that enforces SELinux
+machine-test: .venv/dev.stamp ## Install for real on a virtual machine: SELinux, and power cuts
 	nox -s machine
 
 matrix: .venv/dev.stamp ## Print what the last runs did on each ansible-core and Python

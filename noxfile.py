@@ -187,7 +187,7 @@ def cluster_all(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False)
 def machine(session: nox.Session) -> None:
-    """A virtual machine that enforces SELinux: pytest, QEMU."""
+    """A virtual machine: SELinux enforcing, and the power cut: pytest, QEMU."""
     make(session)
     run(session, "pytest", MACHINE_TEST, *session.posargs)
 

@@ -1,13 +1,17 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A virtual machine of Debian 12 that enforces SELinux."""
+"""A virtual machine of Debian 12: SELinux enforcing, and the power cut during and after changes.
+
+By default a few cuts; PGEDGE_FAULTS=full makes more, and PGEDGE_SEED another draw of their moments.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -18,8 +22,9 @@ from pathlib import Path
 
 import pytest
 from conftest import BIN, miss
-from lab import CONFIGURATION, actions
+from lab import CONFIGURATION, UNIT, actions, driver
 from machines import TOOLS, Image, Machine
+from test_faults import Sweep, debris, put_at_start
 
 pytestmark = [pytest.mark.machine]
 
@@ -32,7 +37,28 @@ ROLE = """
 """
 # Under Debian's policy systemd may execute this one; under the stricter one it may not.
 LABEL_OF_THE_HOME = "postgresql_db_t"
+MOMENTS = ("after", "boundary")
+FULL = os.environ.get("PGEDGE_FAULTS") == "full"
+SEED = int(os.environ.get("PGEDGE_SEED", "1"))
+CUTS_OF_EACH = 4
+# ext4 writes the data of new files up to half a minute after they were closed.
+LONGEST_WAIT = 60.0
 UNREACHABLE: dict[str, t.Any] = {"index_url": "http://127.0.0.1:9/simple", "retries": 0}
+INSTALLATION = Sweep("installation", {"version": OLD}, ({"state": "absent"},))
+UPGRADE = Sweep("upgrade", {"version": NEW}, ({"version": OLD},))
+RETURN = Sweep(
+    "return", {"version": NEW, "keep": 1, **UNREACHABLE}, ({"version": NEW, "keep": 1}, {"version": OLD, "keep": 1})
+)
+NEW_UNIT = Sweep("unit", {"version": NEW, "config_file": "other.yaml"}, ({"version": NEW, "config_file": "one.yaml"},))
+REMOVAL = Sweep("removal", {"state": "absent"}, ({"version": NEW},))
+# In an order in which each begins with what the one before it has left.
+SHORT = ((INSTALLATION, "after"), (UPGRADE, "after"), (RETURN, "after"), (NEW_UNIT, "boundary"))
+LONG = tuple(
+    (change, moment)
+    for change in (INSTALLATION, UPGRADE, RETURN, NEW_UNIT, REMOVAL)
+    for moment in MOMENTS
+    for _cut in range(CUTS_OF_EACH)
+)
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +235,112 @@ def test_stricter_policy(enforcing: Machine) -> None:
         assert machine.install(version=OLD)["changed"] is False
         machine.run("systemctl", "stop", "patroni")
         assert not machine.install(state="absent").get("failed")
+
+
+@dataclass
+class Outcome:
+    """What was found after the boot that followed a cut, and after the two runs that followed the boot."""
+
+    usable: bool
+    unit_whole: bool
+    converged: bool
+    debris: list[str]
+
+
+def usable_version(machine: Machine) -> str | None:
+    """The version that both commands of the account print; what a power loss emptied prints nothing, and succeeds."""
+    printed = {
+        machine.run(f"{machine.bin_dir}/{name}", argument, user="postgres", check=False).stdout.strip()
+        for name, argument in (("patroni", "--version"), ("patronictl", "version"))
+    }
+    versions = {text.split()[-1] if text else None for text in printed}
+    return versions.pop() if len(versions) == 1 else None
+
+
+def unit_text(machine: Machine) -> str | None:
+    done = machine.run("cat", UNIT, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+@dataclass
+class Power:
+    """Cuts the power of a machine during or after a change, and says when it did."""
+
+    machine: Machine
+    draw: random.Random
+
+    def after(self, change: Sweep) -> str:
+        result = self.machine.install(**change.options)
+        assert not result.get("failed"), result
+        assert result["changed"], result
+        moment = self.draw.choice((0.0, self.draw.uniform(0, 10), self.draw.uniform(0, LONGEST_WAIT)))
+        time.sleep(moment)
+        self.machine.cut()
+        return f"{moment:.1f} s after its end"
+
+    def boundary(self, change: Sweep) -> str:
+        """At a boundary of the driver; the change is made once before, to count them."""
+        counted = self.machine.run(*driver(change.options, "--count")).stdout
+        boundaries = int(counted.split("boundaries ")[1])
+        put_at_start(self.machine, change)
+        number = self.draw.randint(1, boundaries)
+        running = self.machine.start(*driver(change.options, "--pause-at", str(number)))
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.startswith("paused"):
+                break
+        self.machine.cut()
+        running.wait()
+        return f"at boundary {number} of {boundaries}"
+
+
+def outcome_of(machine: Machine, change: Sweep, versions: set[str | None], units: set[str | None]) -> Outcome:
+    """Boot, look, and run twice; an emptied or missing Patroni is usable only where there may be none."""
+    machine.boot()
+    version, unit = usable_version(machine), unit_text(machine)
+    result = machine.install(**change.options)
+    wanted = change.options.get("version")
+    again = machine.install(**change.options)
+    converged = not result.get("failed") and again.get("changed") is False and usable_version(machine) == wanted
+    outcome = Outcome(
+        usable=version in versions,
+        unit_whole=unit in {*units, unit_text(machine)},
+        converged=converged,
+        debris=debris(machine, change),
+    )
+    print(change.name, outcome, version, result.get("msg"), [step["action"] for step in result.get("steps", ())])
+    return outcome
+
+
+@pytest.mark.parametrize("cache", ["writeback", "none"] if FULL else ["writeback"])
+def test_power_loss(image: Image, collections: Path, cache: str, figures: t.Callable[..., None]) -> None:
+    """Wherever a Patroni worked before, one works after the boot, and one run reaches what the lost one was to."""
+    draw = random.Random(f"{SEED} {cache}")  # noqa: S311 - repeatable is what is wanted
+    rows: dict[tuple[str, str], list[Outcome]] = {}
+    with Machine(image, cache=cache, selinux=False) as machine:
+        machine.lay_out(collections)
+        machine.shell("sync")
+        power = Power(machine, draw)
+        for change, moment in LONG if FULL else SHORT:
+            put_at_start(machine, change)
+            former, unit = usable_version(machine), unit_text(machine)
+            told = getattr(power, moment)(change)
+            versions = {change.options.get("version")} if moment == "after" else {former, change.options.get("version")}
+            print(f"{change.name}: cut {told}")
+            outcome = outcome_of(machine, change, versions, {unit})
+            rows.setdefault((change.name, moment), []).append(outcome)
+    for (name, moment), outcomes in rows.items():
+        figures(
+            f"power cut (seed {SEED})",
+            cache=cache,
+            change=name,
+            cut=moment,
+            cuts=len(outcomes),
+            usable=sum(outcome.usable for outcome in outcomes),
+            unit_whole=sum(outcome.unit_whole for outcome in outcomes),
+            converged=sum(outcome.converged for outcome in outcomes),
+            debris=sum(len(outcome.debris) for outcome in outcomes),
+        )
+    found = [outcome for outcomes in rows.values() for outcome in outcomes]
+    assert all(outcome.usable and outcome.unit_whole and outcome.converged for outcome in found), rows
+    assert not any(outcome.debris for outcome in found), rows
