@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference picture changelog unit rootless hosts \
-	cluster test-faults matrix bench bench-quick bench-docs lock merge clean collection-path
+	cluster test-faults machine-test matrix bench bench-quick bench-docs lock merge clean collection-path
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -84,6 +84,9 @@ cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them
 
 test-faults: .venv/dev.stamp ## Run fault-injection tests on hosts and print the figures
 	nox -s faults
+
+machine-test: .venv/dev.stamp ## Install on a virtual machine, with SELinux and power cuts
+	nox -s machine
 
 matrix: .venv/dev.stamp ## Print the results of the last runs for each ansible-core and Python
 	@python tests/matrix.py table

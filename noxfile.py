@@ -22,7 +22,14 @@ CHECKED = CHECKOUT / "collections" / "ansible_collections" / "pgedge" / "platfor
 INSTALLED = BUILD / "collections" / "ansible_collections" / "pgedge" / "platform"
 CLUSTER_TEST = "tests/integration/test_cluster.py"
 SITE_TEST = "tests/integration/test_site.py"
-SCRIPTS = [".ci/run", "demo/run", "extensions/molecule/cluster/look_around", "tests/images/build"]
+MACHINE_TEST = "tests/integration/test_machine.py"
+SCRIPTS = [
+    ".ci/run",
+    "demo/run",
+    "extensions/molecule/cluster/look_around",
+    "tests/images/build",
+    "tests/images/machine",
+]
 
 sys.path.insert(0, str(CHECKOUT / "tests"))
 import ansible_test  # noqa: E402
@@ -176,6 +183,13 @@ def cluster_all(session: nox.Session) -> None:
     make(session)
     everything = {"PGEDGE_CLUSTER": "full", "PGEDGE_REQUIRE_ENGINE": "1"}
     run(session, "pytest", CLUSTER_TEST, SITE_TEST, *session.posargs, env=everything)
+
+
+@nox.session(venv_backend="none", default=False)
+def machine(session: nox.Session) -> None:
+    """A virtual machine: SELinux enforcing, and the power cut: pytest, QEMU."""
+    make(session)
+    run(session, "pytest", MACHINE_TEST, *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)

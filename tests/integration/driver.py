@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the module on a host, as its payload would, and kills it where it is told to.
 
-Usage: driver.py [--count | --kill-at N | --kill-after SECONDS [--tree]] JSON-OPTIONS
+Usage: driver.py [--count | --kill-at N | --pause-at N | --kill-after SECONDS [--tree]] JSON-OPTIONS
 
 A boundary is the moment before or after a step, before or after a command, and before each change to a file. With
---count the number of boundaries is printed at the end, with --kill-at the process kills itself at the Nth. With
---kill-after it is killed from outside, and --tree takes what it started with it, as a power loss does.
+--count the number of boundaries is printed at the end, with --kill-at the process kills itself at the Nth, and with
+--pause-at it prints "paused" there and waits until its host loses power. With --kill-after it is killed from outside,
+and --tree takes what it started with it.
 """
 
 from __future__ import annotations
@@ -26,14 +27,18 @@ FILE_CHANGES = ("mkdir", "rename", "symlink", "unlink", "fchown", "fchmod", "fsy
 
 
 class Boundaries:
-    def __init__(self, kill_at: int) -> None:
+    def __init__(self, kill_at: int, pause_at: int) -> None:
         self.passed = 0
         self._kill_at = kill_at
+        self._pause_at = pause_at
 
     def cross(self) -> None:
         self.passed += 1
         if self.passed == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.passed == self._pause_at:
+            print("paused", flush=True)
+            signal.pause()
 
     def around(self, function, *, after=True):
         def wrapped(*args, **kwargs):
@@ -98,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", action="store_true")
     parser.add_argument("--kill-at", type=int, default=0)
+    parser.add_argument("--pause-at", type=int, default=0)
     parser.add_argument("--kill-after", type=float)
     parser.add_argument("--tree", action="store_true")
     parser.add_argument("options")
@@ -106,8 +112,8 @@ def main() -> None:
     if arguments.kill_after is not None:
         kill_after(arguments.kill_after, tree=arguments.tree, options=arguments.options)
         return
-    boundaries = Boundaries(arguments.kill_at)
-    if arguments.count or arguments.kill_at:
+    boundaries = Boundaries(arguments.kill_at, arguments.pause_at)
+    if arguments.count or arguments.kill_at or arguments.pause_at:
         set_boundaries(boundaries)
     try:
         run_module(arguments.options)
