@@ -8,7 +8,9 @@ ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
 TARBALL := .build/pgedge-platform-$(shell sed -n 's/^version: //p' galaxy.yml).tar.gz
 INSTALLED := .build/collections/ansible_collections/pgedge/platform
-SITE := sphinx-build --fail-on-warning --keep-going --quiet -b html -c docs/_site docs .build/site
+# The pages, and next to them those that antsibull-docs makes. It keeps a log in the home of whoever calls it.
+PAGES := .build/pages
+ANTSIBULL_DOCS := HOME=$(ROOT)/.build antsibull-docs
 CHECKED := collections/ansible_collections/pgedge/platform
 # Folders too, so that a file that is gone counts as a change.
 SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE SECURITY.md $(shell find changelogs/*.yaml docs meta playbooks plugins roles scripts -not -path '*__pycache__*')
@@ -53,8 +55,13 @@ lint: .venv/dev.stamp ## Check style and types
 docs-check: .venv/dev.stamp ## Check that the documentation renders and is current
 	nox -s docs changelog
 
-site: .venv/dev.stamp ## Build the documentation site below ./.build/site
-	$(SITE)
+site: .venv/dev.stamp build ## Build the documentation site below ./.build/site
+	rm -rf $(PAGES) .build/site
+	cp -R docs $(PAGES)
+	mkdir -m 755 $(PAGES)/collection
+	$(ANTSIBULL_DOCS) collection --use-current --squash-hierarchy --fail-on-error --no-add-antsibull-docs-version \
+		--dest-dir $(PAGES)/collection pgedge.platform
+	sphinx-build --fail-on-warning --keep-going --quiet -b html -c docs/_site $(PAGES) .build/site
 
 reference: .venv/dev.stamp build ## Generate docs/reference from the documentation in the code
 	python docs/_site/make_reference.py
