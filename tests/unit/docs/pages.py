@@ -66,11 +66,15 @@ def tables(page: str) -> t.Iterator[list[list[str]]]:
             rows = []
 
 
+def headings(page: str) -> set[str]:
+    """The anchors of a page's headings, named as code hosts do."""
+    found = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
 def anchors(page: str) -> set[str]:
-    """What a link may lead to: headings, named as code hosts do, and anchors written as HTML."""
-    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
-    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    return slugs | set(re.findall(r'<a id="([^"]+)">', read(page)))
+    """What a link may lead to: headings, and anchors written as HTML."""
+    return headings(page) | set(re.findall(r'<a id="([^"]+)">', read(page)))
 
 
 def links(page: str) -> list[str]:

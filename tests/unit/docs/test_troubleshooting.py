@@ -13,8 +13,9 @@ import itertools
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, tables
+from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, headings, tables
 
+PAGE = "docs/troubleshooting.md"
 # Whose first argument an operator reads.
 TELLING_CALLS = {"PatroniInstallError", "CommandError", "_Broken", "warn"}
 # What makes a text that is handed to one of those, or to the result.
@@ -101,8 +102,8 @@ def told() -> set[str]:
 
 def explained() -> Texts:
     """Every message on the page, in its order."""
-    cells = (row[0] for rows in tables("docs/troubleshooting.md") if rows[0][0] == "Message" for row in rows[1:])
-    return [re.sub(r"^`|`$", "", cell) for cell in cells]
+    cells = (row[0] for rows in tables(PAGE) if rows[0][0] == "Message" for row in rows[1:])
+    return [re.sub(r"^(<a [^>]*></a>)?`|`$", "", cell) for cell in cells]
 
 
 MESSAGES = told()
@@ -134,6 +135,18 @@ def test_no_message_is_explained_twice():
 
 
 def test_each_has_a_cause_and_a_remedy():
-    rows = [row for table in tables("docs/troubleshooting.md") for row in table]
+    rows = [row for table in tables(PAGE) for row in table]
 
     assert all(len(row) == 3 and all(row) for row in rows)
+
+
+def test_each_row_has_an_anchor():
+    """It is chosen once, not made from the message, so a link outlives the wording."""
+    first = [row[0] for rows in tables(PAGE) for row in rows[1:]]
+    found = [re.match(r'<a id="([a-z0-9]+(?:-[a-z0-9]+)*)"></a>\S', cell) for cell in first]
+
+    assert [cell for cell, match in zip(first, found) if not match] == []
+    names = [match.group(1) for match in found if match]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= 40 for name in names)
+    assert set(names) & headings(PAGE) == set()
