@@ -12,7 +12,7 @@ INSTALLED := .build/collections/ansible_collections/pgedge/platform
 PAGES := .build/pages
 ANTSIBULL_DOCS := HOME=$(ROOT)/.build antsibull-docs
 CHECKED := collections/ansible_collections/pgedge/platform
-# Folders too, so that a file that is gone counts as a change.
+# Directories too, so that a removed file counts as a change.
 SOURCES := galaxy.yml README.md CHANGELOG.md LICENSE SECURITY.md $(shell find changelogs/*.yaml docs meta playbooks plugins roles scripts -not -path '*__pycache__*')
 
 export PATH := $(BIN):$(PATH)
@@ -52,8 +52,8 @@ cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over two clusters, and
 lint: .venv/dev.stamp ## Check style and types
 	nox -s lint types yaml ansible_lint licenses
 
-docs-check: .venv/dev.stamp ## Check that the documentation renders and is current
-	nox -s docs changelog
+docs-check: .venv/dev.stamp ## Check spelling and wording, and that the documentation renders and is current
+	nox -s prose docs changelog
 
 site: .venv/dev.stamp build ## Build the documentation site below ./.build/site
 	rm -rf $(PAGES) .build/site
@@ -135,7 +135,7 @@ $(INSTALLED)/MANIFEST.json: $(TARBALL)
 	ansible-galaxy collection install --force --offline --collections-path .build/collections $<
 	@touch $@
 
-# Tests import the checkout under its collection name, whatever its folder is called.
+# Tests import the checkout under its collection name, whatever its directory is called.
 collection-path: $(CHECKED)
 
 $(CHECKED):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every check of the project. `nox` runs all of them, `nox -s NAME` one, and what follows `--` goes to its tool.
 
-Tags: `static` and `core`, the latter once per ansible-core, change nothing but .build; `real` installs for real. Most
+Tags: `static` and `core`, the latter once per ansible-core, change only .build; `real` installs for real. Most
 run in the development environment, .venv, which make brings up to date.
 """
 
@@ -101,6 +101,15 @@ def docs(session: nox.Session) -> None:
     run(session, "antsibull-docs", "lint-collection-docs", "--plugin-docs", INSTALLED, env=home)
     run(session, "python", "docs/_site/make_reference.py", "--check")
     make(session, "site")
+
+
+@nox.session(venv_backend="none", tags=["static"])
+def prose(session: nox.Session) -> None:
+    """Spelling and wording of all texts: codespell, and the words in tests/prose.yml."""
+    make(session)
+    listed = session.run("git", "ls-files", "-z", external=True, silent=True)
+    run(session, "codespell", *filter(None, str(listed).split("\0")))
+    run(session, "python", "tests/prose.py")
 
 
 @nox.session(venv_backend="none", tags=["static"])
@@ -225,7 +234,7 @@ def compile_requirements(session: nox.Session, output: str, python: str, *argume
 
 
 def begin(session: nox.Session, check: str, core: matrix.Core, wanted: tuple[str, ...]) -> tuple[str, list[str]]:
-    """Say which Python runs the check and which it is for; name those that are not at hand."""
+    """Say which Python runs the check and which it is for; name those that are not available."""
     make(session)
     lacking = matrix.missing(wanted) if core.controller else list(wanted)
     for python in lacking:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The comparisons: what is measured against what, on which hosts, and what each run has to have done."""
+"""The comparisons: what is measured against what, on which hosts, and what each run must have done."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _both_sides(run: Run, on_host: t.Mapping[str, float]) -> dict[str, float]:
 
 
 def savings(lab: Lab, results: Results, images: Images, rounds: int) -> None:
-    """Take out of `pipx install`, one by one, what may be waste; each time into an empty folder of one host.
+    """Take out of `pipx install`, one by one, what may be waste; each time into an empty directory of one host.
 
     What pip cached goes too: it builds source packages only once.
     """

@@ -221,7 +221,7 @@ _IS_RUNNING = "systemctl is-system-running || true"
 @contextlib.contextmanager
 def lab(prefix: str, image: str, collections: Path) -> t.Iterator[Lab]:
     """Make a network and a key; take everything away at the end, whatever happens."""
-    # The path of a control socket has to be short.
+    # The path of a control socket must be short.
     made = Lab(prefix, image, collections, Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp")))
     try:
         (made.folder / "cp").mkdir(mode=0o700)

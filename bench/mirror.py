@@ -46,7 +46,7 @@ def fill(host: Host, wanted: t.Sequence[str]) -> Path:
 
 @contextlib.contextmanager
 def served(lab: Lab, folder: Path) -> t.Iterator[str]:
-    """Serve a folder as an index to the hosts, and yield its URL."""
+    """Serve a directory as an index to the hosts, and yield its URL."""
     with socket.socket() as probe:
         probe.bind((lab.gateway, 0))
         port = probe.getsockname()[1]

@@ -19,7 +19,7 @@ class Program(t.NamedTuple):
     """A program that ran.
 
     Attributes:
-        words: the first words of its command line, folders left out.
+        words: the first words of its command line, directories left out.
         begin, seconds: when it began after the first, and how long it ran.
     """
 
@@ -29,7 +29,7 @@ class Program(t.NamedTuple):
 
 
 def read_programs(trace: str) -> list[Program]:
-    """Read a trace, in the order in which the programs began; one that made place for another counts by itself."""
+    """Read a trace, in the order in which the programs began; one that executed another counts separately."""
     running: dict[str, tuple[str, float]] = {}
     programs: list[Program] = []
     first: float | None = None
@@ -52,7 +52,7 @@ def read_programs(trace: str) -> list[Program]:
 
 
 def _shortened(words: t.Sequence[str]) -> str:
-    """Name a command by its first words, without folders."""
+    """Name a command by its first words, without directories."""
     plain = (PurePosixPath(word).name if word.startswith("/") else word for word in words)
     short = [word if len(word) <= 40 and "\\n" not in word else "..." for word in plain]
     return " ".join(short[:_SHOWN])

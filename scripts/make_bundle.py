@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make a wheelhouse: all that a host without internet needs to install Patroni from.
 
-Run it on a machine that reaches a package index. The folder then holds, as wheels for the host's Python and machine,
+Run it on a machine that reaches a package index. The directory then holds, as wheels for the host's Python and machine,
 Patroni with the extras, pip, setuptools and wheel for pipx to work with, and pipx itself, and constraints.txt, which
 pins all of it. What the index offers as source only is built here.
 
@@ -38,9 +38,9 @@ def main() -> None:
         make(options)
     except (BundleError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}; no bundle was made")
-    wheels = list(options.folder.glob("*.whl"))
+    wheels = list(options.directory.glob("*.whl"))
     size = sum(wheel.stat().st_size for wheel in wheels)
-    print(f"{options.folder}: {len(wheels)} wheels, {size / 1e6:.1f} MB, and constraints.txt")
+    print(f"{options.directory}: {len(wheels)} wheels, {size / 1e6:.1f} MB, and constraints.txt")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--version", help="of Patroni; by default the newest for that Python")
     parser.add_argument("--extras", default="psycopg2-binary,etcd", help="of Patroni; by default %(default)s")
     parser.add_argument("--pipx-version", help="for the RHEL family; by default the newest for that Python")
-    parser.add_argument("folder", type=Path, help="the folder to make")
+    parser.add_argument("directory", type=Path, help="the directory to create")
     return parser.parse_args()
 
 
@@ -61,16 +61,16 @@ def python_version(text: str) -> str:
 
 
 def make(options: argparse.Namespace) -> None:
-    """Make the bundle beside its place, and move it there when it is whole.
+    """Make the bundle next to its place, and move it there when it is complete.
 
     Raises:
         BundleError: it cannot be made; nothing is left.
     """
-    folder = options.folder.absolute()
-    if folder.exists():
-        raise BundleError(f"{folder} is there already; remove it, or name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as work:
+    directory = options.directory.absolute()
+    if directory.exists():
+        raise BundleError(f"{directory} already exists; remove it, or name another directory")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as work:
         bundle, sources = Path(work, "bundle"), Path(work, "sources")
         bundle.mkdir(mode=0o755)
         sources.mkdir()
@@ -80,7 +80,7 @@ def make(options: argparse.Namespace) -> None:
         for wheel in sources.glob("*.whl"):
             wheel.rename(bundle / wheel.name)
         build(sources, bundle)
-        # Other accounts have to read it, whatever the umask.
+        # Other accounts must be able to read it, whatever the umask.
         for path in bundle.iterdir():
             path.chmod(0o644)
         bundle.chmod(0o755)

@@ -18,7 +18,7 @@ TOP = matrix.BUILD / "ansible-test"
 HOME = TOP / "home"
 
 # ansible-test downloads get-pip from a host of Ansible's. The version that it asks for also comes from the package
-# index, by way of the pip that Python brings along, so that one host less has to be reached.
+# index, through the pip that comes with Python, so that one host less must be reached.
 GET_PIP = """\
 import subprocess, sys
 pip = [sys.executable, "-m", "pip"]
@@ -47,7 +47,7 @@ def lay_out_tree(name: str) -> Path:
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    # In a folder that the checkout's git ignores, ansible-test would find nothing to test, and be content.
+    # In a directory that the checkout's git ignores, ansible-test would find nothing to test, and pass.
     subprocess.run(["git", "init", "--quiet", tree], check=True)
     return tree
 

@@ -6,8 +6,8 @@
 Usage: python tests/matrix.py table     print what the last runs did, as a table in Markdown
        python tests/matrix.py github    print it as outputs of a job of a GitHub workflow
 
-Interpreters are looked for in the folders of PGEDGE_PYTHONS, on PATH, and among those of pyenv if it is on PATH. A
-combination whose Python is not at hand is named in the output and in the table; PGEDGE_REQUIRE_PYTHONS=1 makes it a
+Interpreters are looked for in the directories of PGEDGE_PYTHONS, on PATH, and among those of pyenv if it is on PATH. A
+combination whose Python is not available is named in the output and in the table; PGEDGE_REQUIRE_PYTHONS=1 makes it a
 failure.
 """
 
@@ -50,7 +50,7 @@ class Core:
 
     @property
     def controller(self) -> str | None:
-        """The Python to run it on, of those at hand."""
+        """The Python to run it on, of those available."""
         return next(iter(at_hand(self.controllers)), None)
 
     @property
@@ -99,7 +99,7 @@ def _folders() -> list[Path]:
 
 
 def link_pythons(versions: t.Iterable[str]) -> Path:
-    """Make a folder for PATH in which each Python at hand has its name, as ansible-test looks for it."""
+    """Make a directory for PATH in which each available Python has the name that ansible-test looks for."""
     folder = BUILD / "pythons"
     folder.mkdir(parents=True, exist_ok=True)
     for version in at_hand(versions):
@@ -110,7 +110,7 @@ def link_pythons(versions: t.Iterable[str]) -> Path:
 
 
 def make_environment(core: Core) -> Path:
-    """Bring the virtual environment of a line of ansible-core up to date, and return its folder of executables."""
+    """Bring the virtual environment of a line of ansible-core up to date, and return its directory of executables."""
     assert core.controller is not None
     environment = BUILD / "core" / f"{core.line}-python{core.controller}"
     python = environment / "bin" / "python"

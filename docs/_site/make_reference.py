@@ -6,7 +6,7 @@
     python docs/_site/make_reference.py           write the pages
     python docs/_site/make_reference.py --check   fail if they are not what would be written
 
-ansible-doc has to find the collection (ANSIBLE_COLLECTIONS_PATH).
+ansible-doc must find the collection (ANSIBLE_COLLECTIONS_PATH).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def renderer(fqcn: str, kind: str) -> t.Callable[[str | list[str]], list[str]]:
 
 
 def documented(fqcn: str, kind: str) -> dict[str, t.Any]:
-    """Ask ansible-doc, which checks and completes what stands in the code."""
+    """Get the documentation from ansible-doc, which checks and completes it."""
     command = ["ansible-doc", "--type", kind, "--json", fqcn]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return t.cast("dict[str, t.Any]", found[fqcn])

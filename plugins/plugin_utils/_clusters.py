@@ -451,8 +451,8 @@ def _text(value: object) -> str:
 def new_faults(now: t.Mapping[str, t.Any], before: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
     """Compare what two versions of Patroni find wrong with one configuration.
 
-    What the version that runs finds as well does not keep it from running, so that it is no more than a warning. That a
-    port is in use is no fault of the configuration of a member that runs.
+    A fault that the running version finds too does not keep it from running, so it is only a warning. A port in use is
+    not a fault in the configuration of a running member.
 
     Args:
         now, before: the results of "patroni --validate-config" of the new version and of the one that runs.

@@ -33,7 +33,7 @@ def commands(example: str) -> list[str]:
 
 @functools.cache
 def make_bundle(collections: Path, host: str, version: str) -> Path:
-    """Run the documented commands for a host's Python; the archive lies beside the folder that it returns."""
+    """Run the documented commands for a host's Python; the archive is next to the directory that it returns."""
     top = collections.parent / "bundles" / f"{host}-{version}"
     top.mkdir(parents=True)
     example = documented("Make a bundle", "console", "docs/offline.md")
@@ -49,7 +49,7 @@ def make_bundle(collections: Path, host: str, version: str) -> Path:
 
 
 def play(collections: Path, folder: Path, playbook: str, host: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run a playbook on a container with the built collection, in a folder that holds the files that it names."""
+    """Run a playbook on a container with the built collection, in a directory that holds the files that it names."""
     (folder / "playbook.yml").write_text(playbook, encoding="utf-8")
     (folder / "hosts.ini").write_text(
         f"[pgedge]\n{host} ansible_connection=community.docker.docker ansible_python_interpreter=/usr/bin/python3\n",

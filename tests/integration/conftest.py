@@ -75,7 +75,7 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def molecule(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Molecule:
-    """Run molecule with folders of its own."""
+    """Run molecule with directories of its own."""
     top = tmp_path_factory.mktemp("molecule")
 
     def run(verb: str, *arguments: str, scenario: str = "default", **more: str) -> subprocess.CompletedProcess[str]:

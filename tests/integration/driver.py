@@ -42,7 +42,7 @@ class Boundaries:
 
     def around(self, function, *, after=True):
         def wrapped(*args, **kwargs):
-            # Removing a tree goes through thousands of entries, each relative to a folder.
+            # Removing a tree goes through thousands of entries, each relative to a directory.
             if "dir_fd" in kwargs:
                 return function(*args, **kwargs)
             self.cross()

@@ -58,7 +58,7 @@ class Host:
         return self.run("bash", "-c", script, user=user, check=check).stdout
 
     def start(self, *argv: str, user: str = "root") -> subprocess.Popen[str]:
-        """Start a command in the host and go on."""
+        """Start a command in the host, and do not wait for it."""
         return subprocess.Popen(
             self._exec(user, *argv),
             stdout=subprocess.PIPE,
@@ -97,7 +97,7 @@ class Host:
         return result
 
     def start_install(self, **options: t.Any) -> subprocess.Popen[str]:
-        """Start the module and go on."""
+        """Start the module, and do not wait for it."""
         return self.start(*driver(options))
 
     def works(self) -> bool:

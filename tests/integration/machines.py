@@ -53,7 +53,7 @@ class MachineError(Exception):
 
 @dataclass(frozen=True)
 class Image:
-    """What tests/images/machine leaves in a folder."""
+    """What tests/images/machine leaves in a directory."""
 
     folder: Path
 

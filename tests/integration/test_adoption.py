@@ -164,7 +164,7 @@ def test_two_units_share_an_environment(host: Host) -> None:
 
 
 def test_processes_in_the_environment_keep_it(host: Host) -> None:
-    """Also one that was started by way of the link, which an upgrade leads elsewhere."""
+    """Also one that was started through the link, which an upgrade leads elsewhere."""
     former = host.run("readlink", "-f", host.venv).stdout.strip()
     script = "import yaml, time; print(flush=True); time.sleep(600)"
     start = f"nohup {host.venv}/bin/python -c '{script}' > /tmp/started 2> /dev/null & echo $! > /tmp/sleeper"

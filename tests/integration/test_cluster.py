@@ -41,6 +41,6 @@ def test_cluster(
     for row in measured:
         figures("cluster: writes of a client", **row)
     assert tested.returncode == 0
-    # molecule passes over a step whose playbook it does not find.
+    # molecule ignores a step whose playbook it does not find.
     assert "missing=0" in tested.stdout
     assert len(measured) == MEASURED

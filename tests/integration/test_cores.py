@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module on a real host, with the oldest and the newest ansible-core and each Python that a host may have.
 
-Which ones, tests/matrix.toml says. The host gets the machine's Pythons lent; what is not at hand is skipped by name, or
+Which ones, tests/matrix.toml says. The host gets the machine's Pythons lent; those not available are skipped by name, or
 fails with PGEDGE_REQUIRE_PYTHONS=1.
 """
 
@@ -42,7 +42,7 @@ COMBINATIONS = [(core, python) for core in edges() for python in core.runs]
 
 
 def prefix(python: str) -> Path | None:
-    """The folder that an interpreter can be lent with, or None where it is part of the machine's own system."""
+    """The directory that an interpreter can be lent with, or None if it is part of the machine's own system."""
     found = matrix.find_python(python)
     folder = found.parents[1] if found else None
     return None if folder in (Path("/"), Path("/usr")) else folder

@@ -24,7 +24,7 @@ NAMES = ("pg1.example.com", "pg2.example.com", "pg3.example.com")
 
 
 class Controller:
-    """A person's controller: a home of its own, in which the collection is installed, and a folder of playbooks."""
+    """A person's controller: a home of its own, in which the collection is installed, and a directory of playbooks."""
 
     def __init__(self, top: Path, hosts: t.Iterable[Host]) -> None:
         self.folder = top / "playbooks"

@@ -89,7 +89,7 @@ def test_variables_of_a_session_change_nothing(bare: Host) -> None:
 
 @both
 def test_pip_s_configuration_says_where_from_and_not_where_to(bare: Host) -> None:
-    """Its certificate goes on being used: without it nothing could be downloaded."""
+    """Its certificate is still used: without it nothing could be downloaded."""
     host = bare
     host.shell(f"cp /etc/pip.conf /etc/pip.conf.kept && printf %s '{PIP_CONF}' >> /etc/pip.conf")
     try:

@@ -103,7 +103,7 @@ def test_noexec(mounted: Host, remount: t.Callable[[str], None]) -> None:
 
 @pytest.fixture(scope="module")
 def without_pipx(hosts: dict[str, Host]) -> t.Iterator[Host]:
-    """A host on which Patroni was installed once, whose package manager is to be used again."""
+    """A host on which Patroni was installed once, whose package manager is needed again."""
     host = hosts["debian12"]
     assert not host.install(version=OLD).get("failed")
     host.shell("apt-get remove --yes pipx")
@@ -194,7 +194,7 @@ def test_umask_and_working_directory_of_the_caller(hosts: dict[str, Host]) -> No
 
 
 def test_no_systemd(hosts: dict[str, Host]) -> None:
-    """A container of a host's files whose first process is no init, as images are built."""
+    """A container of a host's files whose first process is not an init, as in builds of images."""
     booted = hosts["debian12"]
     assert not booted.install(version=OLD).get("failed")
     host = Host("debian12")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories with several names, homes that root cannot enter, and what is on the disk when: on real hosts."""
+"""Directories with several names, homes that root cannot enter, and when data reaches the disk: on real hosts."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_home_that_root_cannot_enter(host: Host) -> None:
 
 
 def test_remedies_keep_the_boundary(hosts: dict[str, Host]) -> None:
-    """A directory of units that is read-only is not to become the account's."""
+    """A directory of units that is read-only must not become owned by the account."""
     host = hosts["debian12"]
     host.install(state="absent")
     host.shell("mount --bind /etc/systemd/system /etc/systemd/system && mount -o remount,ro,bind /etc/systemd/system")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installation on hosts whose network is cut off, from bundles that were made where there is one."""
+"""Installation on hosts whose network is cut off, from bundles that were made on a machine with one."""
 
 from __future__ import annotations
 
@@ -131,6 +131,6 @@ def test_a_bundle_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     there.mkdir()
     refused = bundle("--python", "3.9", there)
     assert refused.returncode == 1
-    assert "is there already" in refused.stderr
+    assert "already exists" in refused.stderr
     assert list(tmp_path.iterdir()) == [there]
     assert list(there.iterdir()) == []

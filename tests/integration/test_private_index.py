@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Installation from a private index, with a password and a certificate authority of its own; the password stays secret.
 
-What is looked through: every command line while a run goes on, results, Ansible's own output, the journal, and files.
+What is looked through: every command line during a run, results, Ansible's own output, the journal, and files.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def test_the_search_finds_what_is_there(debian: Host, index: Index) -> None:
 
 def test_the_module(debian: Host, index: Index) -> None:
     host = debian
-    # pip, for pipx to work with, has to come from the index too.
+    # pip, for pipx to work with, must come from the index too.
     host.shell(f"rm -rf {host.pipx_home}")
     asked = len(index.asked)
     options = {"index_url": index.url("/simple/"), "retries": 0, "environment": ENVIRONMENT}
@@ -284,7 +284,7 @@ def test_find_links(debian: Host, index: Index) -> None:
 
 
 def test_uv_is_passed_over(debian: Host, index: Index) -> None:
-    """A pipx that prefers uv where there is one, and uv knows nothing of pip's settings."""
+    """A pipx that prefers uv if it is installed, and uv ignores pip's settings."""
     host = debian
     try:
         host.shell("python3 -m venv /opt/newer && /opt/newer/bin/pip install --quiet pipx==1.18.4 uv")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role for real on this machine: real pipx, real package index, no container engine, nothing of root's touched.
+"""The role for real on this machine: real pipx, real package index, no container engine, no file of root touched.
 
 First the quick start of README, up to the preview; then the demo's playbook, step by step, as the account that runs the
 tests; then `make demo` as a whole, in a copy of the checkout, as an account that may write nothing else.

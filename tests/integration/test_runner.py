@@ -29,7 +29,7 @@ PLAYBOOK = """
 
 @pytest.fixture
 def project(tmp_path: Path, hosts: dict[str, Host]) -> Path:
-    """A folder as ansible-runner takes it: a project, and an inventory of one host."""
+    """A directory as ansible-runner takes it: a project, and an inventory of one host."""
     inventory = (
         f"[pgedge]\n{hosts['debian12'].container}"
         " ansible_connection=community.docker.docker ansible_python_interpreter=/usr/bin/python3\n"

@@ -71,7 +71,7 @@ def host(prepared: Host) -> t.Iterator[Host]:
 
 @contextmanager
 def unharmed(host: Host) -> t.Iterator[None]:
-    """Nothing of root's changes, nothing appears there, and nothing of root's appears in the account's home."""
+    """No file owned by root changes, none appears there, and none appears in the account's home."""
     before = host.shell(PHOTOGRAPH).splitlines()
     assert not [line for line in before if line.startswith(host.home)]
     yield
@@ -108,7 +108,7 @@ def in_a_row(
     check_mode: bool = False,
     environment: t.Mapping[str, str] | None = None,
 ) -> list[Result]:
-    """Run the module with each set of options; a result is empty where there was none."""
+    """Run the module with each set of options; a result is empty if there was none."""
     modes = {"_ansible_check_mode": check_mode, "_ansible_diff": True}
     settings = [f"{name}={value}" for name, value in (environment or {}).items()]
     wanted = json.dumps([{**options, **modes} for options in option_sets])
@@ -197,7 +197,7 @@ def test_planted_content(host: Host, plant: str) -> None:
 
 @pytest.mark.parametrize("plant", ["chown", "hard link", "held open", "writable", "temporary name"])
 def test_a_unit_in_the_account_s_hand(host: Host, plant: str) -> None:
-    """A host that was set up with a unit of the account's, who kept a way to it."""
+    """A host that was set up with a unit owned by the account, which kept a way to it."""
     # On the filesystem of the unit, which the home in memory is not.
     kept = "/var/tmp/kept"
     holder = None
@@ -329,7 +329,7 @@ def test_hostile_options(host: Host) -> None:
     wrong = []
     with unharmed(host):
         home = host.shell(f"find {host.home} -printf '%p %C@\\n' | sort | sha256sum")
-        # Something is to be built, so that what is only looked at then is looked at.
+        # Make a build necessary, so that everything is inspected that only a build inspects.
         build = {"python": "/usr/bin/python3", "extras": ["aws"]}
         sets = [options if options.get("state") else {**build, **options} for _option, options in HOSTILE]
         for (option, options), result in zip(HOSTILE, in_a_row(host, sets), strict=True):
@@ -341,7 +341,7 @@ def test_hostile_options(host: Host) -> None:
 
 @pytest.mark.parametrize("name", ["pipx", "python"])
 def test_executables_of_the_account_s_run_as_the_account(host: Host, name: str) -> None:
-    """A pipx in the account's own folder where the system has none, and the interpreter of the environment."""
+    """A pipx in the account's own directory if the system has none, and the interpreter of the environment."""
     trap = "#!/bin/sh\\nid -u >> /tmp/who\\ntouch /etc/pwned\\necho 9.9\\n"
     path = f"{host.bin_dir}/pipx" if name == "pipx" else f"$(readlink {host.venv})/bin/python"
     with unharmed(host):
@@ -380,7 +380,7 @@ def test_folders_swapped_during_the_run(host: Host, folder: str, name: str, targ
         script = SWAP.format(folder=f"{host.home}/{folder}", name=name, target=target)
         swapper = host.start("bash", "-c", script, user="postgres")
         try:
-            # The account may spoil its own installation; a run that meets that fails.
+            # The account may break its own installation; a run that finds that fails.
             attempt(host, *({"version": OLD}, {"state": "absent"}) * 2)
         finally:
             host.shell("touch /tmp/swap.stop")
@@ -396,7 +396,7 @@ CHANGING = re.compile(
 
 
 def test_root_changes_and_executes_nothing_below_the_home(host: Host) -> None:
-    """Every process of a run is watched, and every change to a file of the account's is by the account's hand."""
+    """Every process of a run is watched, and every change to a file owned by the account is made as the account."""
     account = host.shell("id -u postgres").strip()
     trace = "/tmp/trace"
     calls = "%process,%file,%desc,setresuid,setreuid,setuid"
@@ -414,7 +414,7 @@ def test_root_changes_and_executes_nothing_below_the_home(host: Host) -> None:
 
 
 def changes_by_identity(trace: str, home: str) -> t.Iterator[tuple[str, str]]:
-    """Yield each change below a folder, and each execution, with the effective uid of the process."""
+    """Yield each change below a directory, and each execution, with the effective uid of the process."""
     lines = [(pid, rest.strip()) for pid, _space, rest in (line.partition(" ") for line in trace.splitlines())]
     born: dict[str, tuple[str, int]] = {}
     for number, (pid, call) in enumerate(lines):
@@ -527,7 +527,7 @@ def test_systemd_accepts_every_unit(hosts: dict[str, Host], name: str) -> None:
 
 
 def test_folders_that_root_makes(any_host: Host) -> None:
-    """Those on the way are root's, the last is the account's."""
+    """Root owns those on the way, the account owns the last."""
     host = any_host
     options = {"bin_dir": "/opt/patroni/made/bin", "config_dir": "/opt/patroni/conf/x"}
     assert not host.install().get("failed")

@@ -125,7 +125,7 @@ def test_no_name_server(debian: Host) -> None:
 
 
 def test_services_and_configuration_files_are_left_alone(debian: Host) -> None:
-    """needrestart restarts by itself, dpkg was interrupted, and the script of a package restarts a service."""
+    """needrestart restarts services, dpkg was interrupted, and the script of a package restarts a service."""
     debian.shell("apt-get update && apt-get install --yes --no-install-recommends needrestart")
     debian.shell("echo '$nrconf{restart} = q(a);' > /etc/needrestart/conf.d/automatic.conf")
     debian.shell(WITNESS + INTERRUPT)
@@ -168,7 +168,7 @@ def test_dead_repository_beside_others(hosts: dict[str, Host]) -> None:
     host = hosts["el9"]
     host.shell(f"printf '{DEAD_REPOSITORY}' > /etc/yum.repos.d/third.repo")
     try:
-        # Nothing but the dead one is left, then the others are there again.
+        # First only the dead one is left, then the others are back.
         host.shell("mv /etc/yum.repos.d/baseos.repo /root/; rm -rf /var/cache/dnf")
         failed = host.install(version=VERSION, retries=0)
         host.shell("mv /root/baseos.repo /etc/yum.repos.d/; rm -rf /var/cache/dnf")

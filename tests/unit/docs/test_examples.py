@@ -64,7 +64,7 @@ GIVEN = {
 # The checkout that the pages start from: its address is the one that the collection's metadata gives.
 REPOSITORY = yaml.safe_load((CHECKOUT / "galaxy.yml").read_text("utf-8"))["repository"]
 CLONED = {f"git clone {REPOSITORY}", f"cd {REPOSITORY.rpartition('/')[2]}"}
-# `make` and pytest on a developer's machine: what they name has to be there.
+# `make` and pytest on a developer's machine: what they name must exist.
 DEVELOPERS = re.compile(r"(PGEDGE_REQUIRE_ENGINE=1 )?(make( [a-z-]+)?|\.venv/bin/pytest .*)")
 # What no test here can run, by its beginning, with the page and the words by which it says so.
 NOT_RUN = {

@@ -20,7 +20,7 @@ PAGE = "docs/troubleshooting.md"
 TELLING_CALLS = {"PatroniInstallError", "CommandError", "_Broken", "warn"}
 # What makes a text that is handed to one of those, or to the result.
 TELLING_FUNCTIONS = {"not_offered", "in_conflict", "environment_drift", "_explained", "failure"}
-# Told in other words: by the version before (was ...), or not at all where nothing was there.
+# Told in other words: by the version before (was ...), or not at all if Patroni was not installed.
 NOT_TOLD = {"there is none", "its version is ...", "its version is ... and the newest is ..."}
 # Arguments that one of those functions makes, or that were handed on.
 MADE_ELSEWHERE = {
@@ -107,7 +107,7 @@ def explained() -> Texts:
 
 
 MESSAGES = told()
-# A template made of nothing but a value and a template that another function makes.
+# A template made only of a value and a template that another function makes.
 COMBINED = {
     "version: ...": [
         "version: the package index offers no ... for this Python; the newest that it offers are ...",

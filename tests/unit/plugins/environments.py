@@ -11,7 +11,7 @@ import shutil
 import typing as t
 from pathlib import Path
 
-# What each extra brings, as the name of the distribution's folder.
+# What each extra brings, as the name of the distribution's directory.
 DISTRIBUTIONS = {
     "psycopg2-binary": "psycopg2_binary-2.9.13",
     "etcd": "python_etcd-0.4.5",

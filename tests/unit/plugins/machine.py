@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A machine for the module as a whole: its files are real and lie in one folder, its commands are a script.
+"""A machine for the module as a whole: its files are real and lie in one directory, its commands are a script.
 
 What differs between root and an ordinary account is decided here, so that the tests are the same for both.
 """
@@ -52,7 +52,7 @@ LOOKING = (
     "-c import sys;",
     "-c import os, sys; print(",
 )
-# Of an account's files, where nobody has said otherwise.
+# Of the files of an account, unless a test says otherwise.
 USUAL_LABEL = "system_u:object_r:postgresql_db_t:s0"
 # As selinuxfs numbers them.
 PERMISSIONS = {
@@ -109,7 +109,7 @@ class Kernel:
 
     Attributes:
         watches: writing is judged; not while a test sets a machine up.
-        breaches: the paths that root wrote in a folder of the account's, where a link could have led it anywhere.
+        breaches: the paths that root wrote in a directory of the account, where a link could have led it anywhere.
     """
 
     def __init__(self, base: str, home: str, root: bool) -> None:
@@ -246,7 +246,7 @@ class Kernel:
         if self._inside(path):
             owner = self._owner(found, path)
         elif f"{self._base}/".startswith(f"{os.fsdecode(path)}/"):
-            # Whoever runs the tests, what leads to the machine is root's.
+            # Whoever runs the tests, root owns the directories that lead to the machine.
             owner = (0, 0)
         else:
             return found
@@ -307,7 +307,7 @@ class Call(t.NamedTuple):
     """A command that is expected, and what it does.
 
     Attributes:
-        variables: what is in its environment, beyond what every command gets.
+        variables: its environment, beyond what every command gets.
         effect: what it does to the files, with the identity of who runs it.
     """
 
@@ -376,9 +376,9 @@ class Machine:
 
     Attributes:
         systemd: whether systemd runs.
-        temporary: the folder that Ansible gives to a run.
+        temporary: the directory that Ansible gives to a run.
         warnings: what the module warned of.
-        asking: the folder that a question to the index has for as long as it takes.
+        asking: the directory that a question to the index has for as long as it takes.
     """
 
     def __init__(

@@ -96,7 +96,7 @@ def environment(path: str = built(1), **changes: t.Any) -> Environment:
 
 
 def unit(text: str | None = None, **changes: t.Any) -> PathState:
-    """The unit's file as it shall be, if its text is not given."""
+    """The unit's file as desired, if its text is not given."""
     return replace(
         PathState("file", 0, 0, 0o644, text=render_unit(desired()) if text is None else text, changed_at=900.0),
         **changes,
@@ -104,7 +104,7 @@ def unit(text: str | None = None, **changes: t.Any) -> PathState:
 
 
 def missing_place(path: str, *missing: str, account_controls: bool = False, writable: bool = True) -> Place:
-    """A folder that is not there, with what of the way to it is missing."""
+    """A missing directory, with the missing directories above it."""
     return Place(
         path,
         MISSING,

@@ -1,11 +1,11 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Serves a folder of wheels as a package index, and dies when a certain address installs Patroni from it.
+"""Serves a directory of wheels as a package index, and dies when a certain address installs Patroni from it.
 
 That address asks for Patroni's wheel before as well, when the change is planned.
 
-Usage: index.py FOLDER PORT ADDRESS
+Usage: index.py DIRECTORY PORT ADDRESS
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Index(SimpleHTTPRequestHandler):
         self.wfile.write(page)
 
 
-def main(folder, port, address):
+def main(directory, port, address):
     Index.fatal_address = address
-    os.chdir(folder)
+    os.chdir(directory)
     ThreadingHTTPServer(("", int(port)), Index).serve_forever()
 
 

@@ -152,7 +152,7 @@ python_full_version >= "3.12.0rc1"
 python_full_version == "3.10.4"
 python_version < "3.8" and platform_release == "6.1"
 """
-# A patch release is not seen in an environment's files, and the rest is no marker, or none that is known here.
+# A patch release is not seen in an environment's files, and the rest is not a marker, or not a known one.
 UNCLEAR = """
 python_full_version >= "3.11.4"
 python_full_version == "3.11.4"

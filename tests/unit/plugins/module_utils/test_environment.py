@@ -85,7 +85,7 @@ def test_interpreter_is_gone(venv, interpreter):
     found = read(venv)
 
     assert found.problem == f"its interpreter {venv}/bin/python is gone"
-    # The repair keeps what was there: pipx's record tells.
+    # The repair keeps the installed packages, which pipx recorded.
     assert (found.python, found.version, found.extras) == (None, "4.1.5", EXTRAS)
 
 
@@ -219,7 +219,7 @@ def test_script_names_another_interpreter(venv, first_line, names):
     [
         pytest.param("#!{venv}/bin/python\n", id="plain"),
         pytest.param("#!{venv}/bin/python3 -E\n", id="with an option"),
-        # pip wraps what does not fit into a first line, or holds a space.
+        # pip wraps a command that is too long for a first line, or contains a space.
         pytest.param("#!/bin/sh\n'''exec' {venv}/bin/python \"$0\" \"$@\"\n' '''\n", id="wrapped in /bin/sh"),
     ],
 )
@@ -372,7 +372,7 @@ def test_executables(tmp_path, interpreter, entry_points, executables):
     ["../../../etc/cron.d/x", "/etc/profile.d/x.sh", "..", ".", "", "patroni/../x", "a b", "x\x00", "sudo", "python3"],
 )
 def test_hostile_names_of_executables_are_dropped(tmp_path, interpreter, name):
-    # The account can write this file, and root may link these names into a folder of its own.
+    # The account can write this file, and root may link these names into a directory of its own.
     hostile = f"[console_scripts]\n{name} = a:b\n"
     venv = make_environment(tmp_path / "patroni", interpreter, entry_points=hostile)
 

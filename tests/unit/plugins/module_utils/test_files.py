@@ -237,7 +237,7 @@ def test_replace_file_is_on_disk_before_it_is_in_place(folder, monkeypatch):
     monkeypatch.setattr(os, "fsync", record)
     replace_unit(folder)
 
-    # First the whole file, then the folder that now names it.
+    # First the whole file, then the directory that now names it.
     assert [synced[0], synced[-1][1]] == [(len("new ä\n".encode()), False), True]
 
 
@@ -286,7 +286,7 @@ def test_remove_file(folder):
 
 @pytest.fixture
 def tree(folder):
-    """A folder with something in it, and a link in it that leads out of it."""
+    """A directory with something in it, and a link in it that leads out of it."""
     os.makedirs(f"{folder}/tree/inner")
     os.mkdir(f"{folder}/outside")
     write(f"{folder}/outside/precious")

@@ -197,7 +197,7 @@ def test_hidden_words_are_handed_to_ansible(make_host):
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """Three folders: one on the caller's PATH, one on root's, and one more."""
+    """Three directories: one on the caller's PATH, one on the PATH of root, and one more."""
     paths = [str(tmp_path / name) for name in ("path", "system", "more")]
     monkeypatch.setenv("PATH", f"{paths[0]}:relative::{paths[0]}")
     monkeypatch.setattr(_host, "ROOT_PATH", (paths[1],))
@@ -256,7 +256,7 @@ def test_label_of_the_final_path(make_host, enabled):
 
 
 def test_a_python_is_found_by_what_it_has_loaded(tmp_path):
-    """It was started by way of a link, which leads elsewhere by now."""
+    """It was started through a link, which leads elsewhere by now."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "x.so").write_bytes(b"x")
     link = tmp_path / "link"

@@ -603,7 +603,7 @@ def test_empty_path_is_refused(home, name):
 
 
 def test_root_of_all_folders_is_no_configuration_directory(home):
-    # It would become the account's, with mode 0700.
+    # The account would become its owner, with mode 0700.
     assert refusal(config_dir="/").startswith("config_dir: '/' ")
 
 

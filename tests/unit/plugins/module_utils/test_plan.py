@@ -69,12 +69,12 @@ DEFAULT_REQUIREMENT = "patroni[psycopg2-binary,etcd]"
 
 
 def own_folder(path, mode=0o755):
-    """A folder of the account's, made with its own hand."""
+    """A directory of the account, created as the account."""
     return CreateDirectory(path, UID, GID, mode, True)
 
 
 def given_folder(path, gid=GID, mode=0o755):
-    """A folder of the account's, made by root where the account cannot write."""
+    """A directory of the account, created by root in a place that the account cannot write to."""
     return CreateDirectory(path, UID, gid, mode, False)
 
 
@@ -165,7 +165,7 @@ def test_unit_is_not_announced_where_systemd_does_not_run():
     assert steps == tuple(step for step in REST_OF_FIRST if step != ReloadSystemd())
 
 
-# The probe looks at the tools only where an environment has to be built.
+# The probe inspects the tools only if an environment must be built.
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [

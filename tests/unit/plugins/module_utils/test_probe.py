@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judgements of the probe that no process and no other account is needed for."""
+"""Judgments of the probe that no process and no other account is needed for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
 
 
 class FakeHost:
-    """A host on which folders are writable to root, and to the account where it is said."""
+    """A host on which directories are writable to root, and to the account if the test says so."""
 
     def __init__(self, monkeypatch, account_writes, root=True, root_writes=True):
         self.root = root
@@ -34,8 +34,8 @@ class FakeHost:
         def may_write(path):
             return path in account_writes if self._is_account else root_writes
 
-        for judgement in ("_may_write", "_is_controlled"):
-            monkeypatch.setattr(_probe, judgement, may_write)
+        for judgment in ("_may_write", "_is_controlled"):
+            monkeypatch.setattr(_probe, judgment, may_write)
 
     def either(self, _account, look):
         return look()
@@ -161,7 +161,7 @@ def test_place_behind_a_link_into_a_folder_of_the_account_s(base, monkeypatch):
     [
         pytest.param(False, 0, False, id="root's"),
         pytest.param(True, 0, True, id="root's, and writable"),
-        # Who owns a folder can make it writable at any moment.
+        # The owner of a directory can make it writable at any moment.
         pytest.param(False, 1234, True, id="somebody else's"),
         pytest.param(False, FileNotFoundError, False, id="not there"),
         pytest.param(False, PermissionError, True, id="not to be seen"),

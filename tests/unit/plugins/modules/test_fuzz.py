@@ -198,7 +198,7 @@ def judge(machine: Machine, chosen: dict[str, t.Any]) -> None:
 
 
 def assert_whole_unit(text: str) -> None:
-    """Nothing but the template's own lines, and one word for each of the two paths."""
+    """Only the template's own lines, and one word for each of the two paths."""
     assert text.count("\n") == _TEMPLATE.count("\n")
     assert [line for line in text.splitlines() if line.startswith("[")] == ["[Unit]", "[Service]", "[Install]"]
     names = [line.partition("=")[0] for line in text.splitlines() if "=" in line and not line.startswith("#")]

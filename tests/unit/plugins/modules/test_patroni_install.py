@@ -978,7 +978,7 @@ def test_failing_to_write_a_file_is_told(machine, monkeypatch):
     assert os.listdir(os.path.dirname(machine.unit_path)) == []
 
 
-# What passes by itself
+# Transient failures
 
 
 def repeated(calls, index, times, **answers):
@@ -1132,7 +1132,7 @@ def test_wrong_version_fails_at_once_with_what_there_is(installed):
         "3.3.10, 3.3.11, 4.0.9, 4.0.10, 4.0.11, 4.1.3, 4.1.4, 4.1.5"
     )
     assert (result["changed"], result["steps"]) == (False, [])
-    # The installed one stays as it is; only the folder of the generations was touched.
+    # The installed one stays as it is; only the directory of the generations was touched.
     touched = f"{installed.pipx_home}/patroni"
     assert {**installed.tree(), touched: 0} == {**before, touched: 0}
 
@@ -1664,7 +1664,7 @@ def test_a_label_that_systemd_may_execute_is_left(installed):
     assert installed.warnings == []
 
 
-def test_an_environment_is_labelled_when_it_is_built(installed):
+def test_an_environment_is_labeled_when_it_is_built(installed):
     labels = installed.load_policy("bin_t")
 
     result = installed.run(*upgrade(installed, "4.1.6"), version="4.1.6")
@@ -1751,9 +1751,9 @@ def test_environment_of_an_older_pipx_is_adopted(machine):
     assert machine.look(machine.unit_path) == (0, 0, 0o644)
 
     labels = machine.load_policy("bin_t")
-    labelled = machine.run(*[shown(machine)] * 3)
+    labeled = machine.run(*[shown(machine)] * 3)
 
-    assert steps(labelled) == [("set_label", f"{legacy}/bin/patroni")]
+    assert steps(labeled) == [("set_label", f"{legacy}/bin/patroni")]
     assert labels == {f"{legacy}/bin/patroni": "system_u:object_r:bin_t:s0"}
 
 
@@ -2159,7 +2159,7 @@ def test_what_an_interrupted_run_left_is_removed(installed):
 
 @pytest.mark.parametrize("name", ["data", "1.bak", "README"])
 def test_what_others_put_beside_the_generations_stays(installed, name):
-    # A pipx_home of /opt or of the home itself makes this a folder that others may use too.
+    # A pipx_home of /opt or of the home itself makes this a directory that others may use too.
     foreign = Path(installed.pipx_home, "patroni", name)
     foreign.mkdir()
 
