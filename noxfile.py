@@ -92,7 +92,7 @@ def ansible_lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", tags=["static"])
 def docs(session: nox.Session) -> None:
-    """Documentation: ansible-doc and antsibull-docs take it, the reference is current, the site builds."""
+    """Documentation: ansible-doc and antsibull-docs take it, the reference is current, links in the tarball work."""
     make(session, "build")
     for kind, name in (("module", "patroni_install"), ("role", "install_patroni")):
         session.run("ansible-doc", "--type", kind, f"pgedge.platform.{name}", external=True, silent=True)
@@ -100,6 +100,7 @@ def docs(session: nox.Session) -> None:
     home = {"HOME": str(BUILD)}
     run(session, "antsibull-docs", "lint-collection-docs", "--plugin-docs", INSTALLED, env=home)
     run(session, "python", "docs/_site/make_reference.py", "--check")
+    run(session, "python", "tests/tarball.py", *BUILD.glob("*.tar.gz"))
     make(session, "site")
 
 

@@ -84,7 +84,7 @@ def make(options: argparse.Namespace) -> None:
         for path in bundle.iterdir():
             path.chmod(0o644)
         bundle.chmod(0o755)
-        os.rename(bundle, folder)
+        os.rename(bundle, directory)
 
 
 def resolve(options: argparse.Namespace) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configuration of Sphinx for `make site`: the pages of docs/, with those of antsibull-docs in the directory collection/.
+"""Configuration of Sphinx for `make site`: the pages of docs/, and in collection/ those of antsibull-docs.
 
 The pages of docs/ are written to be read on a code host too, so what only the site needs is added here.
 """
@@ -52,8 +52,8 @@ def add_contents(_app: t.Any, page: str, source: list[str]) -> None:
         source[0] += "\n```{toctree}\n:hidden:\n\n" + "\n".join([*pages, "collection/index"]) + "\n```\n"
         source[0] = re.sub(
             r"(\| \[reference/install_patroni\.md\].*\n)",
-            r"\1| [pgedge.platform](collection/index.rst) | How does Ansible's own documentation show the module, the role "
-            r"and the filters? |\n",
+            r"\1| [pgedge.platform](collection/index.rst) "
+            r"| How does Ansible's own documentation show the module, the role and the filters? |\n",
             source[0],
         )
     elif page in REFERENCE:

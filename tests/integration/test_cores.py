@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module on a real host, with the oldest and the newest ansible-core and each Python that a host may have.
 
-Which ones, tests/matrix.toml says. The host gets the machine's Pythons lent; those not available are skipped by name, or
-fails with PGEDGE_REQUIRE_PYTHONS=1.
+tests/matrix.toml lists them. The host borrows the machine's Pythons; those not available are skipped by name, or fail
+with PGEDGE_REQUIRE_PYTHONS=1.
 """
 
 from __future__ import annotations

@@ -52,7 +52,11 @@ def blocks(page: str) -> t.Iterator[Block]:
 
 def prose(page: str) -> str:
     """A page without its fenced blocks."""
-    return re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
+    return without_blocks(read(page))
+
+
+def without_blocks(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def tables(page: str) -> t.Iterator[list[list[str]]]:
@@ -66,22 +70,31 @@ def tables(page: str) -> t.Iterator[list[list[str]]]:
             rows = []
 
 
-def headings(page: str) -> set[str]:
+def headings(text: str) -> set[str]:
     """The anchors of a page's headings, named as code hosts do."""
-    found = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    found = re.findall(r"^#+ (.*)$", without_blocks(text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
+def anchors_in(text: str) -> set[str]:
+    """What a link to a page may lead to: headings, and anchors written as HTML."""
+    return headings(text) | set(re.findall(r'<a id="([^"]+)">', text))
+
+
 def anchors(page: str) -> set[str]:
-    """What a link may lead to: headings, and anchors written as HTML."""
-    return headings(page) | set(re.findall(r'<a id="([^"]+)">', read(page)))
+    return anchors_in(read(page))
+
+
+def targets(text: str) -> list[str]:
+    """What a page leads to, in its order."""
+    found = re.findall(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", without_blocks(text), re.MULTILINE)
+    return [inline or defined for inline, defined in found]
 
 
 def links(page: str) -> list[str]:
     """What a page leads to, except other sites; a file of the repository by its path from the page, as others are."""
-    found = re.findall(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", prose(page), re.MULTILINE)
     up = "../" * page.count("/")
-    local = (re.sub(rf"^{re.escape(REPOSITORY)}/blob/main/", up, inline or defined) for inline, defined in found)
+    local = (re.sub(rf"^{re.escape(REPOSITORY)}/blob/main/", up, link) for link in targets(read(page)))
     return [link for link in local if "://" not in link]
 
 

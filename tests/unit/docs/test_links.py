@@ -19,6 +19,7 @@ from ansible_collections.pgedge.platform.tests.unit.docs.pages import (
     prose,
     read,
     tables,
+    targets,
     undefined_links,
 )
 
@@ -44,9 +45,7 @@ def test_named_links_are_defined_and_used(page):
 
 def test_links_of_the_readme_work_outside_of_the_checkout():
     """Galaxy shows the page, and the tarball lacks some of the files."""
-    targets = re.findall(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", prose("README.md"), re.MULTILINE)
-
-    assert all((inline or defined).startswith(("https://", "#")) for inline, defined in targets)
+    assert all(link.startswith(("https://", "#")) for link in targets(read("README.md")))
 
 
 def test_every_page_of_the_site_is_on_the_landing_page():

@@ -13,7 +13,7 @@ import itertools
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, headings, tables
+from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, headings, read, tables
 
 PAGE = "docs/troubleshooting.md"
 # Whose first argument an operator reads.
@@ -149,4 +149,4 @@ def test_each_row_has_an_anchor():
     names = [match.group(1) for match in found if match]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 40 for name in names)
-    assert set(names) & headings(PAGE) == set()
+    assert set(names) & headings(read(PAGE)) == set()
