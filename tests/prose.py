@@ -6,9 +6,9 @@
     python tests/prose.py             check every file that git tracks
     python tests/prose.py FILE ...    check these
 
-What is checked of a file: of Markdown all but code, of Python comments, docstrings and, of what is shipped, messages,
-of everything else all lines. A line that quotes another program is left out with the words `prose: quoted` on it,
-in a comment.
+What is checked of a file: of Markdown all but code; of Python comments, docstrings, names of tests and, outside of
+tests, messages; of everything else all lines. A line that quotes another program is left out if `prose: quoted` is on
+it, in a comment.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def markdown(text: str) -> str:
 
 
 def python(text: str, *, messages: bool) -> str:
-    """The comments and docstrings, and the other strings too if they are messages, each on the lines that it has."""
+    """The comments, docstrings and names of tests, and other strings if they are messages, each on its own lines."""
     lines = [""] * (text.count("\n") + 2)
 
     def keep(first: int, found: str) -> None:
@@ -103,7 +103,9 @@ def python(text: str, *, messages: bool) -> str:
         if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and (messages or id(node) in docstrings):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            keep(node.lineno, node.name.replace("_", " "))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and (messages or id(node) in docstrings):
             keep(node.lineno, re.sub(r"``?[^`\n]*``?", " ", node.value))
     return "\n".join(lines)
 

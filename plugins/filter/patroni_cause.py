@@ -24,7 +24,7 @@ options:
     type: dict
     required: true
   lines:
-    description: How many lines at most, the last ones.
+    description: The maximum number of lines; the last ones are returned.
     type: int
     default: 5
 """

@@ -31,7 +31,7 @@ options:
     elements: str
     required: true
   at_once:
-    description: How many clusters are restarted in step.
+    description: The number of clusters that are restarted at the same time.
     type: int
     default: 1
 """

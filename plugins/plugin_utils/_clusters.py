@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which hosts of a site form which cluster of Patroni, and what keeps a cluster from being upgraded.
+"""Identify the Patroni clusters of a site and the problems that prevent their upgrade.
 
-Everything here is read from what each host answered; nothing is run.
+The input is the results of commands on each host; nothing is run here.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 
 _Row = t.Mapping[str, t.Any]
 
-# A replica's state has been told apart from "running" since this version.
+# From this version on, Patroni reports a replica that follows as "streaming", before as "running".
 _TELLS_STREAMING = (3, 0, 4)
 _WELL_REPLICA = ("streaming", "in archive recovery")
 _LEADERS = ("Leader", "Standby Leader")
-# Replicas in this order, so that the one that would take over is restarted after the others.
+# The order of the restarts: a replica that would take over comes after the others.
 _ORDER = ("Replica", "Quorum Standby", "Sync Standby")
-# Of a journal or an output, how much is shown.
+# How much of a journal or an output is shown.
 _SHOWN_LINES = 5
 _SHOWN_CHARACTERS = 300
 _TELLING = re.compile(
@@ -33,22 +33,22 @@ _TELLING = re.compile(
 
 @dataclass(frozen=True)
 class Host:
-    """What one host answered.
+    """The state of one host.
 
     Attributes:
         name: the host in the inventory.
-        problem: why it could not be looked at, as a sentence.
-        plan: what patroni_install would do here.
-        answer: what ask_member.py printed.
-        silence: why that is not there.
-        rows: what "patronictl list" shows here.
-        blindness: why that is not there.
-        marked: this playbook paused the cluster and did not come to resume it.
-        by_hand: patronictl as a person types it.
-        said_to_be: the member that the inventory says this host to be.
+        problem: the reason why it could not be inspected, as a sentence.
+        plan: the result of patroni_install in check mode.
+        answer: the output of ask_member.py.
+        silence: the reason why "answer" is empty.
+        rows: the output of "patronictl list" on this host.
+        blindness: the reason why "rows" is empty.
+        marked: this playbook paused the cluster and was interrupted before it resumed it.
+        by_hand: the patronictl command for the operator.
+        said_to_be: the name of the member, if the inventory sets it.
         unit: the name of the service's unit.
         unit_state: its ActiveState in systemd; empty if it is not known.
-        applied: the plan was applied, and the service restarted.
+        applied: whether the plan was applied and the service restarted.
     """
 
     name: str
@@ -71,12 +71,12 @@ class Host:
 
     @property
     def rest(self) -> _Row:
-        """What the REST API of the member's Patroni says."""
+        """The answer of the REST API of the member's Patroni."""
         return t.cast("_Row", self.answer.get("patroni") or {})
 
     @property
     def version(self) -> str:
-        """The version that runs; empty if no Patroni answers."""
+        """The running version; empty if Patroni does not answer."""
         return _version_in(self.rest)
 
     @property
@@ -86,10 +86,10 @@ class Host:
 
 
 def read_host(look: t.Mapping[str, t.Any]) -> Host:
-    """Read what the playbook noted of a host.
+    """Read the facts that the playbook set for a host.
 
     Args:
-        look: "host", and as far as the look came "problem", "plan" (the result of patroni_install), "asked"
+        look: "host", and as far as the inspection came "problem", "plan" (the result of patroni_install), "asked"
             and "listed" (results of commands), "marked", "member", "unit", "unit_state", "applied" and "by_hand".
     """
     answer, silence = _read_json(look.get("asked"), dict)
@@ -117,12 +117,12 @@ def read_host(look: t.Mapping[str, t.Any]) -> Host:
 
 
 def _read_json(result: t.Mapping[str, t.Any] | None, kind: type) -> tuple[t.Any, str]:
-    """Read what a command printed as JSON; else say why there is none."""
+    """Parse the JSON output of a command, or return None and the reason."""
     try:
         found = json.loads((result or {}).get("stdout") or "")
     except ValueError:
         return None, cause(result or {}, 1)[0]
-    return (found, "") if isinstance(found, kind) else (None, "its answer is of an unknown form")
+    return (found, "") if isinstance(found, kind) else (None, "the format of its answer is unknown")
 
 
 def _row_of(rows: t.Iterable[_Row], member: str) -> _Row:
@@ -139,23 +139,23 @@ def _version_in(rest: _Row) -> str:
 
 
 def cause(result: t.Mapping[str, t.Any], lines: int = _SHOWN_LINES) -> list[str]:
-    """Say why a command failed, or what a journal tells of a failure.
+    """Return the lines of a command's output, or of a journal, that explain a failure.
 
     Args:
-        result: the result of the command; one of a host that is unreachable has neither code nor output.
-        lines: how many lines at most, the last ones.
+        result: the result of the command; without return code and output if the host was unreachable.
+        lines: the maximum number of lines; the last ones are returned.
     """
     if "rc" not in result:
-        return ["the host became unreachable" if result.get("unreachable") else "it was not asked"]
+        return ["the host became unreachable" if result.get("unreachable") else "the command was not run"]
     if result["rc"] == 124:
         return ["it did not answer in time"]
     return decisive(f"{result.get('stdout', '')}\n{result.get('stderr', '')}", lines)
 
 
 def decisive(text: str, lines: int = _SHOWN_LINES) -> list[str]:
-    """Choose the lines of an output or a journal that tell best why something failed, in their order.
+    """Select the lines of an output or a journal that explain a failure best, in their order.
 
-    The frames of tracebacks and what is no more than a report of progress are left out.
+    Frames of tracebacks and progress messages are omitted.
     """
     told: list[str] = []
     framed = False
@@ -170,7 +170,7 @@ def decisive(text: str, lines: int = _SHOWN_LINES) -> list[str]:
         if stripped and not re.search(r"\b(INFO|DEBUG)\b", stripped):
             told.append(stripped[:_SHOWN_CHARACTERS])
     told = list(dict.fromkeys(told))
-    return ([line for line in told if _TELLING.search(line)] or told or ["it said nothing"])[-lines:]
+    return ([line for line in told if _TELLING.search(line)] or told or ["no output"])[-lines:]
 
 
 def _number(version: str) -> tuple[int, ...]:
@@ -178,7 +178,7 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def is_well(row: _Row, version: str = "") -> bool:
-    """Whether a member is as an upgrade needs it: a leader that runs, or a replica that follows.
+    """Whether a member is healthy: a leader that runs, or a replica that follows.
 
     Args:
         version: the version of the member's Patroni, if it is known.
@@ -191,21 +191,21 @@ def is_well(row: _Row, version: str = "") -> bool:
 
 
 def state_of(listed: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], member: str = "") -> dict[str, t.Any]:
-    """Say of a cluster and of one of its members what is asked of them before and after a restart.
+    """Return the state of a cluster and of one of its members, as needed before and after a restart.
 
     Args:
         listed: the result of "patronictl list --format=json" at any member of the cluster.
         asked: the result of ask_member.py at this member.
 
     Returns:
-        Of the member "version" (empty if it does not answer), "paused" and "running" (both as it knows itself) and
+        Of the member "version" (empty if it does not answer), "paused" and "running" (both from its own answer) and
         "well"; of the cluster "scope", "leader" (a member, or empty) and "all_well".
     """
     rows = _read_json(listed, list)[0] or []
     rest = (_read_json(asked, dict)[0] or {}).get("patroni") or {}
     version = _version_in(rest)
     leaders = _leaders_in(rows)
-    # The list may be older than a restart.
+    # The list may date from before a restart.
     running = bool(version) and rest.get("state") == "running"
     return {
         "version": version,
@@ -228,7 +228,7 @@ class Cluster:
 
     @property
     def title(self) -> str:
-        """The cluster as messages name it; several may have the same scope."""
+        """The name of the cluster in messages; several clusters may have the same scope."""
         return f"{self.scope} ({', '.join(str(row.get('Member')) for row in self.rows)})"
 
     @property
@@ -241,22 +241,22 @@ class Cluster:
 
     @property
     def paused(self) -> bool:
-        """Whether its operators have paused it."""
+        """Whether its operators paused it."""
         return self._is_paused and not self.left_paused
 
     @property
     def left_paused(self) -> bool:
-        """Whether an interrupted run has paused it, and not its operators."""
+        """Whether an interrupted run paused it, and not its operators."""
         return self._is_paused and any(host.marked for host in self.hosts)
 
 
 def _identities(rows: t.Iterable[_Row]) -> frozenset[tuple[str, str]]:
-    """Scope and names may be the same in two clusters; a member's address as well is not."""
+    """Name and address of each member: two clusters may share scope and names, but not addresses."""
     return frozenset((str(row.get("Member")), str(row.get("Host"))) for row in rows)
 
 
 def clusters_of(hosts: t.Iterable[Host]) -> list[Cluster]:
-    """Tell the clusters apart by their members, as each host sees them."""
+    """Group the hosts into clusters, by the members that each host lists."""
     found: list[tuple[set[tuple[str, str]], list[Host]]] = []
     for host in hosts:
         seen = set(_identities(host.rows))
@@ -285,7 +285,7 @@ def _place(host: Host) -> int:
 
 
 def problems_of(hosts: t.Sequence[Host], clusters: t.Sequence[Cluster]) -> list[str]:
-    """Say everything that keeps these clusters from being upgraded, each in a sentence of its own."""
+    """Return all problems that prevent an upgrade of these clusters, one sentence each."""
     found = [sentence for host in hosts for sentence in _host_problems(host)]
     told = {host.member for host in hosts if not host.row}
     return found + [sentence for cluster in clusters for sentence in _cluster_problems(cluster, told)]
@@ -326,7 +326,7 @@ def _host_problems(host: Host) -> t.Iterator[str]:
 
 
 def _cluster_problems(cluster: Cluster, told: t.Collection[str]) -> t.Iterator[str]:
-    """Say what keeps a cluster from being upgraded, but for members of hosts of which something is told already."""
+    """Return the problems of a cluster, without those of members whose host already has a problem."""
     title = f"the cluster {cluster.title}"
     if any("Group" in row for row in cluster.rows):
         yield f"{title} is a Citus cluster, which this playbook does not support; upgrade it by hand, group by group"
@@ -358,7 +358,7 @@ def _cluster_problems(cluster: Cluster, told: t.Collection[str]) -> t.Iterator[s
 
 
 def waves(clusters: t.Sequence[Cluster], at_once: int) -> list[list[str]]:
-    """Put the hosts into the order of the restarts: one member of each of so many clusters at a time."""
+    """Return the order of the restarts: each wave has one member of each of at most at_once clusters."""
     step = max(1, at_once)
     found = []
     for start in range(0, len(clusters), step):
@@ -368,13 +368,13 @@ def waves(clusters: t.Sequence[Cluster], at_once: int) -> list[list[str]]:
 
 
 def describe(looks: t.Iterable[t.Mapping[str, t.Any]], names: t.Iterable[str], at_once: int = 1) -> dict[str, t.Any]:
-    """Describe a site by what its hosts answered.
+    """Describe a site by the state of its hosts.
 
     Args:
-        looks: what the playbook noted of each host, see read_host; "skipped" if it is not part of a cluster. Nothing
-            was noted of a host that failed before.
+        looks: the facts of each host, see read_host; with "skipped" if it is not part of a cluster, and empty if the
+            host failed before its inspection.
         names: the hosts in the same order.
-        at_once: how many clusters are restarted in step.
+        at_once: the number of clusters that are restarted at the same time.
 
     Returns:
         "clusters", their "members" by host, all "problems", the "waves" of the restarts, and "rows" for a table.
@@ -412,7 +412,7 @@ def _member(host: Host, cluster: Cluster) -> dict[str, t.Any]:
 
 
 def _report(host: Host, cluster: Cluster | None) -> dict[str, t.Any]:
-    """One row of the table that people look at."""
+    """Return the row of a host in the table for operators."""
     plan = host.plan
     installed = plan.get("version" if host.applied else "previous_version")
     differs = bool(host.version and installed and host.version != installed)
@@ -431,10 +431,10 @@ def _report(host: Host, cluster: Cluster | None) -> dict[str, t.Any]:
 
 
 def table(rows: t.Sequence[t.Mapping[str, t.Any]], columns: t.Sequence[str] | None = None) -> list[str]:
-    """Draw rows as a table of text, one line each.
+    """Format rows as a text table, one line each.
 
     Args:
-        columns: the columns to show; by default those that have anything to say.
+        columns: the columns to show; by default those that have a value in any row.
     """
     names = list(columns or [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)])
     texts = [[name.replace("_", " ") for name in names]]
@@ -449,20 +449,20 @@ def _text(value: object) -> str:
 
 
 def new_faults(now: t.Mapping[str, t.Any], before: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
-    """Compare what two versions of Patroni find wrong with one configuration.
+    """Compare the faults that two versions of Patroni find in a configuration.
 
     A fault that the running version finds too does not keep it from running, so it is only a warning. A port in use is
     not a fault in the configuration of a running member.
 
     Args:
-        now, before: the results of "patroni --validate-config" of the new version and of the one that runs.
+        now, before: the results of "patroni --validate-config" of the new and of the running version.
     """
-    # The words differ from version to version; the setting comes first in each line.
-    former = {fault.split()[0] for fault in _faults(before)}
+    # The wording differs between versions, but each line starts with the setting.
+    known = {fault.split()[0] for fault in _faults(before)}
     found = _faults(now)
     return {
-        "faults": [fault for fault in found if fault.split()[0] not in former],
-        "warnings": [fault for fault in found if fault.split()[0] in former],
+        "faults": [fault for fault in found if fault.split()[0] not in known],
+        "warnings": [fault for fault in found if fault.split()[0] in known],
     }
 
 

@@ -213,7 +213,7 @@ def said_by(result: Result) -> str:
     return json.dumps(result, ensure_ascii=False)
 
 
-def test_the_search_finds_what_is_there(debian: Host, index: Index) -> None:
+def test_the_search_finds_the_secret_of_the_index(debian: Host, index: Index) -> None:
     host = debian
     planted = f"{host.home}/planted"
     for form in index.forms()[:2]:
@@ -283,7 +283,7 @@ def test_find_links(debian: Host, index: Index) -> None:
     assert f"the newest that it offers are {VERSION}" in other["msg"]
 
 
-def test_uv_is_passed_over(debian: Host, index: Index) -> None:
+def test_uv_is_not_used(debian: Host, index: Index) -> None:
     """A pipx that prefers uv if it is installed, and uv ignores pip's settings."""
     host = debian
     try:

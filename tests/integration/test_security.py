@@ -374,7 +374,7 @@ done
         (".", ".local", "/root"),
     ],
 )
-def test_folders_swapped_during_the_run(host: Host, folder: str, name: str, target: str) -> None:
+def test_directories_swapped_during_the_run(host: Host, folder: str, name: str, target: str) -> None:
     host.shell("rm -f /tmp/swap.stop")
     with unharmed(host):
         script = SWAP.format(folder=f"{host.home}/{folder}", name=name, target=target)
@@ -526,7 +526,7 @@ def test_systemd_accepts_every_unit(hosts: dict[str, Host], name: str) -> None:
         host.shell("rm -rf /opt/drawn /etc/systemd/system/drawn-*")
 
 
-def test_folders_that_root_makes(any_host: Host) -> None:
+def test_directories_created_by_root(any_host: Host) -> None:
     """Root owns those on the way, the account owns the last."""
     host = any_host
     options = {"bin_dir": "/opt/patroni/made/bin", "config_dir": "/opt/patroni/conf/x"}

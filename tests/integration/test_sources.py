@@ -80,7 +80,7 @@ def debian(hosts: dict[str, Host]) -> t.Iterator[Host]:
     host.shell("cat /root/resolv.conf > /etc/resolv.conf; rm -f /etc/apt/sources.list.d/dead.list")
 
 
-def test_dead_source_beside_others(debian: Host) -> None:
+def test_dead_source_among_others(debian: Host) -> None:
     add_dead_source(debian)
 
     result = debian.install(version=VERSION)
@@ -164,7 +164,7 @@ def test_wheelhouse_without_what_a_build_needs(hosts: dict[str, Host]) -> None:
     assert host.version() == VERSION
 
 
-def test_dead_repository_beside_others(hosts: dict[str, Host]) -> None:
+def test_dead_repository_among_others(hosts: dict[str, Host]) -> None:
     host = hosts["el9"]
     host.shell(f"printf '{DEAD_REPOSITORY}' > /etc/yum.repos.d/third.repo")
     try:

@@ -77,7 +77,7 @@ def test_pure_rooms_open_nothing(room):
     assert not called(ROOMS[room]) & {"open", "exec", "eval", "__import__", "print"}
 
 
-def test_errors_know_nothing_but_the_model():
+def test_errors_import_only_the_model():
     assert imported(ROOMS["_errors"]) <= HARMLESS | {"_model"}
 
 

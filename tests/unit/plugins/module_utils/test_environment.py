@@ -253,7 +253,7 @@ def record_text(venv, text):
         pytest.param("\x00\xff", id="not a text"),
     ],
 )
-def test_record_of_pipx_that_cannot_be_read_is_no_damage(venv, text):
+def test_unreadable_record_of_pipx_is_not_damage(venv, text):
     record_text(venv, text)
 
     found = read(venv)
@@ -320,7 +320,7 @@ def test_recorded_version_is_for_what_has_no_other(venv, interpreter, recorded, 
 
 
 @pytest.mark.parametrize("name", ["patroni-4.1.5;x.dist-info", "patroni-$(id).dist-info", "patroni-.dist-info"])
-def test_version_of_a_hostile_folder_is_none(venv, name):
+def test_hostile_directory_has_no_version(venv, name):
     remove(venv / INFO)
     (venv / PACKAGES / name).mkdir()
 
@@ -496,7 +496,7 @@ def test_injected_from_no_index_is_named_alone(venv, wanted):
 
 
 @pytest.mark.parametrize("packages", [7, ["boto3"], {"boto3": 7, "a b": {}, "patroni": {"package_or_url": "patroni"}}])
-def test_what_is_no_record_of_injected_packages(venv, packages):
+def test_invalid_record_of_injected_packages(venv, packages):
     (venv / "pipx_metadata.json").write_text(json.dumps({"main_package": {}, "injected_packages": packages}), "utf-8")
 
     assert (read(venv).injected, read(venv).stuck) == ((), ())

@@ -84,7 +84,7 @@ def test_read_text(folder):
     assert _files.read_text(write(f"{folder}/empty", "")) == ""
 
 
-def test_read_text_keeps_what_is_no_text(folder):
+def test_read_text_keeps_undecodable_bytes(folder):
     with open(f"{folder}/file", "wb") as stream:
         stream.write(b"a\xff\x00")
 
@@ -109,7 +109,7 @@ def test_read_text_follows_a_link(folder):
         pytest.param(lambda path: os.truncate(write(path), _files._READ_LIMIT + 1), id="huge"),
     ],
 )
-def test_read_text_of_what_is_no_file_of_a_sane_size(folder, make):
+def test_read_text_of_a_special_or_oversized_file(folder, make):
     make(f"{folder}/path")
 
     assert _files.read_text(f"{folder}/path") is None

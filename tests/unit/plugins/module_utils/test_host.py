@@ -219,7 +219,7 @@ def test_find_takes_the_first(folders, make_host):
     assert make_host().find("tool") == str(folders[0] / "tool")
 
 
-def test_find_passes_over_what_cannot_be_run(folders, make_host):
+def test_find_ignores_files_that_cannot_be_executed(folders, make_host):
     (folders[0] / "tool").mkdir(parents=True)
     make_interpreter(folders[1] / "tool").chmod(0o644)
     make_interpreter(folders[2] / "tool")

@@ -80,7 +80,7 @@ def generations(tmp_path):
     return make
 
 
-def test_what_was_in_use_last_comes_first(generations):
+def test_generation_used_last_comes_first(generations):
     paths = generations(
         {
             "2": {**RECORD, "left_at": 30.0},
@@ -134,12 +134,12 @@ def test_record_is_read(generations):
         ),
     ],
 )
-def test_what_is_no_record(generations, record):
+def test_invalid_record(generations, record):
     assert _kept.read_kept(generations({"1": record}), None) == ()
 
 
 @pytest.mark.parametrize("name", ["switch", "x1"])
-def test_what_is_no_generation(generations, name):
+def test_invalid_generation(generations, name):
     assert _kept.read_kept(generations({name: RECORD}), None) == ()
 
 

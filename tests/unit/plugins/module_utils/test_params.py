@@ -524,7 +524,7 @@ def test_configuration_directory_of_its_own(home, folder):
     ("option", "folder"),
     [("bin_dir", "/opt/patroni"), ("pipx_home", "/opt"), ("config_dir", "/opt/patroni/units"), ("config_dir", "/opt")],
 )
-def test_unit_in_a_folder_of_the_account_s_is_refused(home, option, folder):
+def test_unit_in_a_directory_given_to_the_account_is_refused(home, option, folder):
     assert refusal(**{option: folder, "unit_path": "/opt/patroni/units/patroni.service"}) == (
         f"unit_path: /opt/patroni/units/patroni.service lies in {folder} ({option}), which is postgres's, and whoever "
         "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system"
@@ -602,7 +602,7 @@ def test_empty_path_is_refused(home, name):
     assert refusal(**{name: ""}) == f"{name}: '' is no absolute path; one that starts with / is needed"
 
 
-def test_root_of_all_folders_is_no_configuration_directory(home):
+def test_root_directory_is_refused_as_configuration_directory(home):
     # The account would become its owner, with mode 0700.
     assert refusal(config_dir="/").startswith("config_dir: '/' ")
 

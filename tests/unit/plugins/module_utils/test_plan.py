@@ -352,7 +352,7 @@ def test_nothing_to_do(wanted, found):
         ),
     ],
 )
-def test_environment_is_built_beside(wanted, found, steps):
+def test_environment_is_built_next_to_the_one_in_use(wanted, found, steps):
     assert plan(desired(**wanted), observed(**{"tools": WITH_PIPX, **found})) == steps
 
 
@@ -550,7 +550,7 @@ def folders(steps):
     return tuple(step for step in steps if isinstance(step, CreateDirectory))
 
 
-def test_folders_outside_the_home_are_made_by_root_and_the_last_is_the_account_s():
+def test_root_creates_directories_outside_the_home_and_the_account_owns_the_last():
     bin_dir = "/opt/patroni/bin"
     place = missing_place(bin_dir, "/opt/patroni", bin_dir)
     asked = desired(bin_dir=bin_dir)
@@ -575,7 +575,7 @@ def test_bin_dir_of_root_s_is_filled_by_root():
     assert steps == (build(2), switch(2, bin_dir, as_account=False))
 
 
-def test_folder_inside_one_that_is_made_for_the_account_is_made_with_its_hand():
+def test_directory_inside_one_created_for_the_account_is_created_as_the_account():
     asked = desired(bin_dir="/opt/patroni", config_dir="/opt/patroni/etc")
     found = bare(
         tools=WITH_PIPX,

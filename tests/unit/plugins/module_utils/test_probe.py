@@ -149,7 +149,7 @@ def test_place_behind_a_link_of_the_account_s(base, monkeypatch):
     assert found_place(base, "/home/link/pipx", host)[2:4] == (True, True)
 
 
-def test_place_behind_a_link_into_a_folder_of_the_account_s(base, monkeypatch):
+def test_place_behind_a_link_into_a_directory_of_the_account(base, monkeypatch):
     os.symlink(f"{base}/home", f"{base}/link")
     host = FakeHost(monkeypatch, [f"{base}/home"])
 
@@ -248,7 +248,7 @@ def test_choice_among_environments(there, chosen):
     assert _probe._choose(desired(version="4.1.5"), there) == chosen
 
 
-def test_executables_are_read_with_their_folders_resolved(tmp_path, monkeypatch):
+def test_directories_of_executables_are_resolved(tmp_path, monkeypatch):
     real, bin_dir = tmp_path / "real" / "bin", tmp_path / "bin"
     real.mkdir(parents=True)
     bin_dir.mkdir()
@@ -268,5 +268,5 @@ def test_executables_are_read_with_their_folders_resolved(tmp_path, monkeypatch)
     }
 
 
-def test_executables_of_a_folder_that_is_not_there(tmp_path):
+def test_executables_of_a_missing_directory(tmp_path):
     assert _probe._read_executables(str(tmp_path / "gone"), None) == {}

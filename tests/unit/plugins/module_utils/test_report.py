@@ -466,7 +466,7 @@ def test_restart_required(before, steps, after, required):
         ),
     ],
 )
-def test_message_says_when_the_service_is_to_be_restarted(steps, after, message):
+def test_message_requests_a_restart_of_the_service(steps, after, message):
     before = host(environment(version="4.1.5", changed_at=3000.0), running())
 
     assert report(steps, before=before, after=before if after == "before" else after)["msg"] == message
@@ -501,7 +501,7 @@ def test_failure_of_a_command():
     }
 
 
-def test_failure_of_a_step_that_is_no_command():
+def test_failure_of_a_step_that_is_not_a_command():
     error = PatroniInstallError("create_directory /x: denied")
     error.failed_step = RemoveUnit(UNIT_PATH)
 

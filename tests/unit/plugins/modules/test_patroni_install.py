@@ -648,7 +648,7 @@ def test_operator_s_pipx_that_does_not_run(machine):
     assert (result["rc"], result["stderr"], result["cmd"][-2:]) == (126, "denied\n", [pipx, "--version"])
 
 
-def test_pipx_that_does_not_run_is_passed_over_for_one_that_does(machine):
+def test_pipx_that_does_not_run_is_ignored_if_another_one_does(machine):
     broken, works = machine.tool("pipx"), machine.tool("pipx", "/usr/local/bin")
     calls = first_installation(machine)
     calls[1:2] = [pipx_version(broken, rc=1, out="", err="no module\n"), pipx_version(works)]
@@ -818,7 +818,7 @@ def test_wheelhouse_serves_root_only_where_the_account_cannot_change_it(make_mac
         assert steps(result)[:2] == [("install_packages", "python3-pip"), ("install_pipx", "pipx")]
 
 
-def test_folder_of_wheels_is_no_secret(machine):
+def test_directory_of_wheels_is_not_secret(machine):
     result = machine.run(show(), Call(APT_CACHE), check=True, find_links=[machine.home])
 
     assert result["venv"] == machine.pointer
@@ -1687,7 +1687,7 @@ def test_a_label_that_cannot_be_set(installed, monkeypatch):
     assert (result["changed"], result["steps"]) == (False, [])
 
 
-def test_check_mode_asks_no_index_for_what_is_there(installed):
+def test_check_mode_does_not_query_the_index_for_the_installed_version(installed):
     assert installed.run(shown(installed), check=True, version="4.1.5")["changed"] is False
 
 
@@ -1997,7 +1997,7 @@ def test_wrapper_that_starts_another_interpreter(installed):
         ({"out": ""}, "it said nothing"),
     ],
 )
-def test_interpreter_that_is_no_python_3(installed, answers, cause):
+def test_interpreter_that_is_not_python_3(installed, answers, cause):
     python = wrap(installed)
     asks = Call([python, "-c", ASK], as_account=True, **answers)
 
@@ -2158,7 +2158,7 @@ def test_what_an_interrupted_run_left_is_removed(installed):
 
 
 @pytest.mark.parametrize("name", ["data", "1.bak", "README"])
-def test_what_others_put_beside_the_generations_stays(installed, name):
+def test_foreign_files_next_to_the_generations_stay(installed, name):
     # A pipx_home of /opt or of the home itself makes this a directory that others may use too.
     foreign = Path(installed.pipx_home, "patroni", name)
     foreign.mkdir()
@@ -2257,7 +2257,7 @@ def kept(result):
     return [(entry["version"], entry["path"]) for entry in result["kept"]]
 
 
-def test_return_starts_nothing_but_the_proofs(upgraded):
+def test_return_starts_only_the_verification(upgraded):
     when = since(upgraded)
 
     result = upgraded.run(*returning(upgraded), version="4.1.5")
@@ -2316,7 +2316,7 @@ def test_what_is_kept_is_not_read_in_a_run_that_changes_nothing(upgraded, monkey
     assert read == []
 
 
-def test_kept_environment_that_lost_a_file_is_built_anew(upgraded):
+def test_kept_environment_that_lost_a_file_is_rebuilt(upgraded):
     lost = Path(upgraded.built(1), "lib/python3.11/site-packages/patroni/ctl.py")
     lost.unlink()
 
@@ -2337,7 +2337,7 @@ def test_kept_environment_that_lost_a_file_is_built_anew(upgraded):
     assert_installed(upgraded, 3, kept=[2])
 
 
-def test_kept_environment_that_does_not_run_is_built_anew(upgraded):
+def test_kept_environment_that_does_not_run_is_rebuilt(upgraded):
     calls = upgrade(upgraded, "4.1.5", 3)
     failed = returning(upgraded, err="ImportError: libpq\n")
 
@@ -2445,7 +2445,7 @@ def test_return_to_what_is_not_kept_changes_nothing(upgraded):
     assert upgraded.tree() == before
 
 
-def test_return_to_what_does_not_run_changes_nothing(upgraded):
+def test_return_to_an_environment_that_does_not_run_changes_nothing(upgraded):
     before = upgraded.tree()
 
     result = upgraded.run(*returning(upgraded, err="ImportError: libpq\n"), fails=True, return_to=upgraded.built(1))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Telling clusters apart by what their hosts answer, what keeps them from being upgraded, and the order of restarts."""
+"""Grouping hosts into clusters, the problems that prevent an upgrade, and the order of the restarts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def answer(name, version="4.0.11", **rest):
 
 
 def look(host, rows, *, member=None, version="4.0.11", plan=None, rest=None, **more):
-    """What a playbook notes of a host that is well."""
+    """The facts that a playbook sets for a healthy host."""
     return {
         "host": host,
         "plan": {"previous_version": version, "version": version, "changed": False, **(plan or {})},
@@ -65,7 +65,7 @@ def problems(looks):
     return described(looks)["problems"]
 
 
-def test_clusters_of_the_same_scope_and_names_are_told_apart_by_their_addresses():
+def test_clusters_of_the_same_scope_and_names_are_distinguished_by_their_addresses():
     site = described([*cluster(SECOND, "b-"), *cluster(ROWS, "a-")])
 
     assert site["problems"] == []
@@ -154,7 +154,7 @@ def test_health_of_a_member(role, state, version, well):
         printed([row("pg1", "Leader", "running"), row("pg2", "Leader", "running")]),
     ],
 )
-def test_what_is_no_whole_cluster_is_not_well(listed):
+def test_cluster_without_one_leader_or_with_an_unhealthy_member_is_not_healthy(listed):
     assert state_of(listed, printed(answer("pg1")))["all_well"] is False
 
 
@@ -181,7 +181,7 @@ def test_state_of_a_member_that_is_paused():
     }
 
 
-def test_list_that_is_older_than_a_restart_does_not_make_a_member_well():
+def test_list_that_is_older_than_a_restart_does_not_make_a_member_healthy():
     state = state_of(printed(ROWS), printed(answer("pg1", state="starting")), "pg1")
 
     assert (state["running"], state["well"]) == (False, False)
@@ -310,7 +310,7 @@ def without(looks, host):
         ),
     ],
 )
-def test_problems_are_told_with_what_to_do(looks, told):
+def test_problems_come_with_a_remedy(looks, told):
     assert problems(looks) == told
 
 
@@ -320,7 +320,7 @@ def test_host_that_failed_before_was_not_inspected():
     ]
 
 
-def test_problems_of_all_clusters_are_told_at_once():
+def test_problems_of_all_clusters_are_reported_together():
     told = problems([*without(cluster(), "pg1"), *without(cluster(SECOND, "b-"), "b-pg2")])
 
     assert [sentence.partition("; ")[0] for sentence in told] == [
@@ -329,7 +329,7 @@ def test_problems_of_all_clusters_are_told_at_once():
     ]
 
 
-def test_member_that_the_inventory_names_goes_before_the_configuration():
+def test_member_in_the_inventory_overrides_the_configuration():
     named = {**look("host3", ROWS, member="other"), "member": "pg3"}
 
     site = described([*without(cluster(), "pg3"), named])
@@ -350,7 +350,7 @@ def test_member_that_the_inventory_names_goes_before_the_configuration():
         (False, False, False, False),
     ],
 )
-def test_whose_pause_it_is(pause, marked, paused, left_paused):
+def test_pause_of_this_playbook_or_of_the_operators(pause, marked, paused, left_paused):
     looks = cluster(rest={"pause": True} if pause else {})
     looks[0]["marked"] = marked
 
@@ -388,7 +388,7 @@ def test_rows_of_a_report():
     ]
 
 
-def test_restart_is_due_where_another_version_runs():
+def test_restart_is_due_if_another_version_runs():
     looks = cluster(plan={"previous_version": "4.1.5", "version": "4.1.6", "changed": True, "restart_required": True})
 
     assert [one["restart_due"] for one in described(looks)["rows"]] == [True] * 3
@@ -415,7 +415,7 @@ def test_table():
     ("result", "told"),
     [
         ({"unreachable": True, "msg": "no route"}, ["the host became unreachable"]),
-        ({}, ["it was not asked"]),
+        ({}, ["the command was not run"]),
         (printed("one\n", 124), ["it did not answer in time"]),
         (printed("one\n", 1, "Error: two\n"), ["Error: two"]),
     ],
@@ -427,7 +427,7 @@ def test_cause_of_a_failed_command(result, told):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", ["it said nothing"]),
+        ("", ["no output"]),
         ("one\ntwo\n", ["one", "two"]),
         ("2026-11-25 INFO: no action\nStarted.\n", ["Started."]),
         ("Traceback (most recent call last):\n  File x\n    raise\nValueError: bad\nmore\n", ["ValueError: bad"]),
