@@ -251,6 +251,7 @@ def test_leader_that_is_forgotten_leaves_its_cluster_paused(site: Site) -> None:
     assert [cluster["paused"] for cluster in site.read()["clusters"]] == [True, False]
 
 
+@pytest.mark.thorough
 def test_host_that_is_lost_while_it_restarts_does_not_leave_its_cluster_paused(site: Site) -> None:
     site.change("pg3", lost_at_restart=True)
     over_ssh = {
@@ -274,6 +275,7 @@ def test_host_that_is_lost_while_it_restarts_does_not_leave_its_cluster_paused(s
     assert [note.name for note in site.directory.glob("*.note")] == ["pg3.note"]
 
 
+@pytest.mark.thorough
 def test_pause_that_somebody_else_began_meanwhile_stays(site: Site) -> None:
     site.change("pg3", paused_meanwhile=True)
 
