@@ -77,7 +77,7 @@ def links(page: str) -> list[str]:
     """What a page leads to, except other sites; a file of the repository by its path from the page, as others are."""
     found = re.findall(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", prose(page), re.MULTILINE)
     up = "../" * page.count("/")
-    local = (re.sub(rf"^{re.escape(REPOSITORY)}/blob/main/", up, inline or defined) for inline, defined in found)
+    local = (re.sub(rf"^{re.escape(REPOSITORY)}/(blob|raw)/main/", up, inline or defined) for inline, defined in found)
     return [link for link in local if "://" not in link]
 
 
