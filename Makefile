@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference picture changelog unit rootless hosts \
+.PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference pictures changelog unit rootless hosts \
 	cluster test-faults machine-test matrix bench bench-quick bench-docs lock merge clean collection-path
 
 help: ## List the targets
@@ -66,8 +66,10 @@ site: .venv/dev.stamp build ## Build the documentation site below ./.build/site
 reference: .venv/dev.stamp build ## Generate docs/reference from the documentation in the code
 	python docs/_site/make_reference.py
 
-picture: ## Redraw docs/images with dot, from the Debian package graphviz
+pictures: .venv/dev.stamp build ## Redraw docs/images: overview (needs graphviz), benchmark, and terminals from real runs
 	dot -Tsvg docs/images/overview.dot -o docs/images/overview.svg
+	python bench/plot.py docs/bench.json docs/images/bench.png
+	python docs/_site/make_pictures.py
 
 changelog: .venv/dev.stamp collection-path ## Merge the changelog fragments into a release
 	cd $(CHECKED) && antsibull-changelog release

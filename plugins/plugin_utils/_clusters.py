@@ -95,7 +95,7 @@ def read_host(look: t.Mapping[str, t.Any]) -> Host:
     answer, silence = _read_json(look.get("asked"), dict)
     rows, blindness = _read_json(look.get("listed"), list)
     problem = str(look.get("problem") or "")
-    if not problem and "plan" not in look:
+    if not problem and not _was_inspected(look):
         problem = (
             "it could not be reached; check the connection, or exclude all hosts of its cluster from patroni_hosts"
         )
@@ -114,6 +114,11 @@ def read_host(look: t.Mapping[str, t.Any]) -> Host:
         unit_state=str(look.get("unit_state") or ""),
         applied=bool(look.get("applied")),
     )
+
+
+def _was_inspected(look: t.Mapping[str, t.Any]) -> bool:
+    plan = look.get("plan") or {}
+    return "listed" in look or ("plan" in look and plan.get("previous_version") is None)
 
 
 def _read_json(result: t.Mapping[str, t.Any] | None, kind: type) -> tuple[t.Any, str]:
@@ -205,8 +210,8 @@ def state_of(listed: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], member
     rest = (_read_json(asked, dict)[0] or {}).get("patroni") or {}
     version = _version_in(rest)
     leaders = _leaders_in(rows)
-    # The list may date from before a restart.
-    running = bool(version) and rest.get("state") == "running"
+    # The list may date from before a restart. Since 3.0, Patroni reports 0 until it reaches its configuration store.
+    running = bool(version) and rest.get("state") == "running" and rest.get("dcs_last_seen") != 0
     return {
         "version": version,
         "paused": bool(rest.get("pause")),
@@ -306,8 +311,8 @@ def _host_problems(host: Host) -> t.Iterator[str]:
         )
     elif not host.version:
         yield (
-            f"{host.name}: its Patroni does not answer: {host.silence}; check 'systemctl status patroni' there, and "
-            "start it"
+            f"{host.name}: its Patroni does not answer: {host.silence}; check 'systemctl status {host.unit}' and its "
+            "REST API there"
         )
     elif not host.row:
         yield (
@@ -348,12 +353,13 @@ def _cluster_problems(cluster: Cluster, told: t.Collection[str]) -> t.Iterator[s
     if len(leaders) != 1:
         yield f"{title} must have one leader, and has {' and '.join(leaders) or 'none'}"
     versions = {host.member: host.version for host in cluster.hosts}
+    units = {host.member: host.unit for host in cluster.hosts}
     for row in cluster.rows:
         if not is_well(row, versions.get(str(row["Member"]), "")):
             role, wanted = str(row.get("Role")).lower(), "running" if row.get("Role") in _LEADERS else "streaming"
             yield (
                 f"{title}: {row['Member']} ({role}) must be {wanted}, and its state is '{row.get('State')}'; check "
-                "'journalctl -u patroni' there"
+                f"'journalctl -u {units.get(row['Member'], 'patroni.service')}' there"
             )
 
 
@@ -377,7 +383,8 @@ def describe(looks: t.Iterable[t.Mapping[str, t.Any]], names: t.Iterable[str], a
         at_once: the number of clusters that are restarted at the same time.
 
     Returns:
-        "clusters", their "members" by host, all "problems", the "waves" of the restarts, and "rows" for a table.
+        "clusters", their "members" by host, all "problems", a sentence for each cluster that an interrupted run
+        "left_paused", the "waves" of the restarts, and "rows" for a table.
     """
     hosts = [read_host({"host": name, **look}) for name, look in zip(names, looks) if not look.get("skipped")]
     clusters = clusters_of(hosts)
@@ -394,6 +401,12 @@ def describe(looks: t.Iterable[t.Mapping[str, t.Any]], names: t.Iterable[str], a
         ],
         "members": {host.name: _member(host, cluster) for cluster in clusters for host in cluster.hosts},
         "problems": problems_of(hosts, clusters),
+        "left_paused": [
+            f"the cluster {cluster.title} is still paused by an interrupted run of this playbook, which its next run "
+            f"ends; to end it now, run on {cluster.hosts[0].name}: {cluster.hosts[0].by_hand} resume"
+            for cluster in clusters
+            if cluster.left_paused
+        ],
         "rows": [_report(host, cluster) for cluster in clusters for host in cluster.hosts]
         + [_report(host, None) for host in hosts if not host.rows],
     }
@@ -467,5 +480,9 @@ def new_faults(now: t.Mapping[str, t.Any], before: t.Mapping[str, t.Any]) -> dic
 
 
 def _faults(result: t.Mapping[str, t.Any]) -> list[str]:
-    lines = f"{result.get('stdout', '')}\n{result.get('stderr', '')}".splitlines()
+    text = f"{result.get('stdout', '')}\n{result.get('stderr', '')}"
+    # An answer that is missing or none of a validation is a fault as well.
+    if result.get("rc") == 124 or "Traceback (most" in text or (result.get("rc") and not text.strip()):
+        return cause(result, 1)
+    lines = text.splitlines()
     return [line.strip() for line in lines if line.strip() and not re.search(r"port \d+ is already in use", line, re.I)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import typing as t
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 
 pytestmark = pytest.mark.hosts
 
+# What `make pictures` draws from.
+RECORDINGS = Path(__file__).resolve().parents[2] / ".build" / "recordings"
 FULL = os.environ.get("PGEDGE_CLUSTER") == "full"
 MEASURED = 19 if FULL else 4
 
@@ -37,10 +40,13 @@ def test_cluster(
         # Interrupted, molecule may not have come to it.
         molecule("destroy", scenario="cluster")
 
-    measured = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tmp_path.iterdir())]
+    measured = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tmp_path.glob("*.json"))]
     for row in measured:
         figures("cluster: writes of a client", **row)
+    RECORDINGS.mkdir(parents=True, exist_ok=True)
+    recorded = [shutil.copy(path, RECORDINGS) for path in tmp_path.glob("*.ansi")]
     assert tested.returncode == 0
     # molecule ignores a step whose playbook it does not find.
     assert "missing=0" in tested.stdout
     assert len(measured) == MEASURED
+    assert len(recorded) == 1

@@ -63,10 +63,16 @@ def patronictl(state, command, *arguments):
         state["log"].append([command, HOST])
         # Somebody else was quicker.
         cluster["paused"] = cluster["paused"] or me.get("paused_meanwhile", False)
+        leader = next(name for name in cluster["hosts"] if state["hosts"][name]["role"] == "Leader")
+        if command == "resume" and not state["hosts"][leader]["runs"]:
+            state["harm"].append(f"the cluster of {leader} was resumed while its Patroni was down")
         if cluster["paused"] == (command == "pause"):
             return 1, f"Error: Cluster is {'already' if cluster['paused'] else 'not'} paused\n"
         cluster["paused"] = command == "pause"
-        return 0, "Success: done\n"
+        sent = f"'{command}' request sent, waiting until it is recognized by all nodes\n"
+        if command == me.get("slow_to"):
+            return 0, f"{sent}{HOST} members didn't recognized pause state after 10 seconds\n"
+        return 0, f"{sent}Success: done\n"
     if command == "version":
         asked = next(name for name in cluster["hosts"] if state["hosts"][name].get("member", name) == arguments[1])
         runs = state["hosts"][asked]["runs"]
@@ -89,7 +95,7 @@ def restart(state):
     me = state["hosts"][HOST]
     cluster = cluster_of(state, HOST)
     state["log"].append(["restart", HOST, me["installed"]])
-    if not cluster["paused"]:
+    if not cluster["paused"] or me.get("unaware"):
         state["harm"].append(f"{HOST} was restarted in a cluster that is not paused")
     others = [name for name in cluster["hosts"] if name != HOST and not state["hosts"][name]["runs"]]
     if others:
@@ -115,6 +121,9 @@ def install(state, wanted):
         # An environment that pipx made is not kept.
         me["installed"], me["kept"] = version, [one for one in kept if one not in me.get("made_by_pipx", [])]
         me["faults"] = me.pop("faults_later", me.get("faults", {}))
+        if me.pop("paused_at_install", False):
+            cluster_of(state, HOST)["paused"] = True
+        me["store_down"] = me.get("store_down") or me.pop("store_down_after_install", False)
         if version != former:
             state["log"].append(["return" if wanted["return_to"] else "install", HOST, version])
     return {

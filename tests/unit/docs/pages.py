@@ -94,7 +94,7 @@ def targets(text: str) -> list[str]:
 def links(page: str) -> list[str]:
     """What a page leads to, except other sites; a file of the repository by its path from the page, as others are."""
     up = "../" * page.count("/")
-    local = (re.sub(rf"^{re.escape(REPOSITORY)}/blob/main/", up, link) for link in targets(read(page)))
+    local = (re.sub(rf"^{re.escape(REPOSITORY)}/(blob|raw)/main/", up, link) for link in targets(read(page)))
     return [link for link in local if "://" not in link]
 
 

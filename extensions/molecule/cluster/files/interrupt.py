@@ -72,6 +72,8 @@ def main() -> None:
         if kills >= options.count:
             break
     finish(*changes[-1])
+    if kills >= len(changes) and not resumed:
+        sys.exit(f"none of {kills} interruptions (seed {options.seed}) left a cluster paused; choose another seed")
     print(f"{kills} interruptions (seed {options.seed}), {resumed} of which left a cluster paused")
 
 

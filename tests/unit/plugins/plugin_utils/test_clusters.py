@@ -104,7 +104,7 @@ def test_waves(at_once, order):
 
 
 def test_no_hosts_no_clusters():
-    nothing = {"waves": [], "clusters": [], "members": {}, "problems": [], "rows": []}
+    nothing = {"waves": [], "clusters": [], "members": {}, "problems": [], "left_paused": [], "rows": []}
 
     assert described([]) == nothing
     assert described([{"host": "pg1", "skipped": True}]) == nothing
@@ -182,9 +182,10 @@ def test_state_of_a_member_that_is_paused():
 
 
 def test_list_that_is_older_than_a_restart_does_not_make_a_member_healthy():
-    state = state_of(printed(ROWS), printed(answer("pg1", state="starting")), "pg1")
+    for unready in ({"state": "starting"}, {"dcs_last_seen": 0}):
+        state = state_of(printed(ROWS), printed(answer("pg1", **unready)), "pg1")
 
-    assert (state["running"], state["well"]) == (False, False)
+        assert (state["running"], state["well"]) == (False, False)
 
 
 # Problems
@@ -206,6 +207,14 @@ def without(looks, host):
                 "hosts to patroni_hosts, or run without --limit",
             ],
             id="a host that cannot be reached",
+        ),
+        pytest.param(
+            [{"host": "pg1", "plan": {"previous_version": "4.0.11"}}],
+            [
+                "pg1: it could not be reached; check the connection, or exclude all hosts of its cluster from "
+                "patroni_hosts",
+            ],
+            id="a host that is lost after its plan",
         ),
         pytest.param(
             [{"host": "pg1", "problem": "version: 9 is not offered"}],
@@ -243,7 +252,8 @@ def without(looks, host):
         pytest.param(
             [*without(cluster(), "pg3"), look("pg3", ROWS, asked=printed({"name": "pg3", "silence": "refused"}))],
             [
-                "pg3: its Patroni does not answer: refused; check 'systemctl status patroni' there, and start it",
+                "pg3: its Patroni does not answer: refused; check 'systemctl status patroni.service' and its REST API "
+                "there",
             ],
             id="a Patroni that does not answer",
         ),
@@ -275,7 +285,7 @@ def without(looks, host):
             [
                 "the cluster demo (pg1, pg2) must have one leader, and has none",
                 "the cluster demo (pg1, pg2): pg2 (replica) must be streaming, and its state is 'start failed'; check "
-                "'journalctl -u patroni' there",
+                "'journalctl -u patroni.service' there",
             ],
             id="no leader and a member down",
         ),
@@ -354,9 +364,12 @@ def test_pause_of_this_playbook_or_of_the_operators(pause, marked, paused, left_
     looks = cluster(rest={"pause": True} if pause else {})
     looks[0]["marked"] = marked
 
-    (found,) = described(looks)["clusters"]
+    site = described(looks)
 
+    (found,) = site["clusters"]
     assert (found["paused"], found["left_paused"]) == (paused, left_paused)
+    named = "the cluster demo (pg1, pg2, pg3) is still paused by an interrupted run of this playbook"
+    assert [told.startswith(named) for told in site["left_paused"]] == [True] * left_paused
 
 
 # What people see
@@ -460,5 +473,10 @@ def test_faults_of_a_configuration():
         "warnings": ["etcd3.hosts x didn't pass validation: x is not reachable"],
     }
     assert new_faults(printed(""), before) == {"faults": [], "warnings": []}
+    # An answer that is missing, or is none of a validation, is a fault.
+    assert new_faults(printed("", 124), printed(""))["faults"] == ["it did not answer in time"]
+    assert new_faults(printed("", 1), printed(""))["faults"] == ["no output"]
+    crash = "Traceback (most recent call last):\n  File x\nImportError: no module\n"
+    assert new_faults(printed("", 1, crash), printed(""))["faults"] == ["ImportError: no module"]
     # Up to 2.1.6 it ended with code 0 whatever it had found.
     assert new_faults({**now, "rc": 0}, printed(""))["faults"][0].startswith("etcd3.hosts")
