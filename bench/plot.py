@@ -53,7 +53,7 @@ _LINES = {
 def draw(data: Samples, path: Path) -> None:
     """Draw bars of the comparisons (medians, with every sample as a dot), and the fleet as lines."""
     samples = data["samples"]
-    panels = {title: [bar for bar in bars if bar[0] in samples] for title, bars in _PANELS.items()}
+    panels = {title: [row for row in bars if row[0] in samples] for title, bars in _PANELS.items()}
     panels = {title: bars for title, bars in panels.items() if bars}
     fleets = {forks: _fleet(samples, forks) for forks in _FORKS}
     fleets = {forks: fleet for forks, fleet in fleets.items() if fleet}
@@ -81,7 +81,7 @@ def draw(data: Samples, path: Path) -> None:
 
 
 def _bars(axis: t.Any, title: str, bars: t.Sequence[tuple[str, str, str, str]], samples: Samples) -> None:
-    bars = [bar for bar in bars if bar[1] in samples[bar[0]]]
+    bars = [row for row in bars if row[1] in samples[row[0]]]
     for place, (case, candidate, _name, color) in enumerate(bars):
         taken = samples[case][candidate]["seconds"]
         median = statistics.median(taken)

@@ -330,9 +330,9 @@ def carry_out(made: Plan, source: Path, into: Path) -> None:
                 rename(*move)
         except BaseException:
             try:
-                for origin, target in reversed(done):
-                    if target.exists() and not origin.exists():
-                        rename(target, origin)
+                for before, after in reversed(done):
+                    if after.exists() and not before.exists():
+                        rename(after, before)
                 remove_empty_directories(into, made.added)
             except OSError as error:
                 sys.exit(f"{error}\nThe merge stopped halfway; git status in {into} shows what it changed.")
