@@ -70,13 +70,18 @@ def source(tmp_path):
     return tmp_path / "source"
 
 
-@pytest.fixture
-def platform(tmp_path):
-    top = tmp_path / "platform"
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    top = tmp_path_factory.mktemp("original")
     write(top, PLATFORM)
-    git(top, "init", "--quiet")
+    git(top, "init", "--quiet", "--template=")
     commit(top)
     return top
+
+
+@pytest.fixture
+def platform(original, tmp_path):
+    return Path(shutil.copytree(original, tmp_path / "platform", symlinks=True))
 
 
 @pytest.fixture
