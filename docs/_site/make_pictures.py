@@ -72,26 +72,26 @@ def documented(heading: str, language: str) -> str:
     return found[1].removeprefix("$ ")
 
 
-def record(example: str, folder: Path, variables: dict[str, t.Any], *prefix: str) -> str:
+def record(example: str, directory: Path, variables: dict[str, t.Any], *prefix: str) -> str:
     """Run a command of the page against one host, which is this machine, and return it with its colored output."""
     command = documented(example, "console").strip()
     here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "is_ha_cluster": True}
     inventory = {"pgedge": {"hosts": {HOST: None}, "vars": {**here, **variables}}}
-    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory), "utf-8")
-    (folder / "patroni.yml").write_text(documented("Write a playbook", "yaml"), "utf-8")
+    (directory / "hosts.yml").write_text(yaml.safe_dump(inventory), "utf-8")
+    (directory / "patroni.yml").write_text(documented("Write a playbook", "yaml"), "utf-8")
     environment = {
         **os.environ,
         "ANSIBLE_FORCE_COLOR": "1",
-        "ANSIBLE_HOME": str(folder / "ansible"),
-        "HOME": str(folder),
+        "ANSIBLE_HOME": str(directory / "ansible"),
+        "HOME": str(directory),
         # A host has no pipx of a virtual environment.
         "PATH": os.defpath,
-        "PIP_CACHE_DIR": str(folder / "cache"),
+        "PIP_CACHE_DIR": str(directory / "cache"),
     }
     program, *arguments = shlex.split(command)
     done = subprocess.run(
         [*prefix, str(Path(sys.executable).parent / program), *arguments],
-        cwd=folder,
+        cwd=directory,
         env=environment,
         umask=0o022,
         stdout=subprocess.PIPE,
@@ -115,21 +115,21 @@ def preview() -> str:
     database_account()
     if os.geteuid():
         raise NotDrawnError("only root can preview changes to system directories")
-    with tempfile.TemporaryDirectory() as folder:
-        return record("Preview", Path(folder), {})
+    with tempfile.TemporaryDirectory() as directory:
+        return record("Preview", Path(directory), {})
 
 
 def second_run() -> str:
     variables = yaml.safe_load((CHECKOUT / "demo" / "inventory.yml").read_text("utf-8"))["all"]["vars"]
-    with tempfile.TemporaryDirectory() as folder:
-        variables["demo_dir"] = folder
+    with tempfile.TemporaryDirectory() as directory:
+        variables["demo_dir"] = directory
         prefix: tuple[str, ...] = ()
         if os.geteuid() == 0:
             # The role warns if Patroni would run as root, so root bears the name of the database account.
             account = database_account()
             prefix = ("unshare", f"--map-user={account.pw_uid}", f"--map-group={account.pw_gid}")
-        record("Apply", Path(folder), variables, *prefix)
-        return record("Apply", Path(folder), variables, *prefix)
+        record("Apply", Path(directory), variables, *prefix)
+        return record("Apply", Path(directory), variables, *prefix)
 
 
 def site_upgrade() -> str:

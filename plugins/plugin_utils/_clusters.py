@@ -117,8 +117,7 @@ def read_host(look: t.Mapping[str, t.Any]) -> Host:
 
 
 def _was_inspected(look: t.Mapping[str, t.Any]) -> bool:
-    plan = look.get("plan") or {}
-    return "listed" in look or ("plan" in look and plan.get("previous_version") is None)
+    return "listed" in look or ("plan" in look and look["plan"].get("previous_version") is None)
 
 
 def _read_json(result: t.Mapping[str, t.Any] | None, kind: type) -> tuple[t.Any, str]:

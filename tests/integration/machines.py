@@ -55,18 +55,18 @@ class MachineError(Exception):
 class Image:
     """What tests/images/machine leaves in a directory."""
 
-    folder: Path
+    directory: Path
 
     @classmethod
     def build(cls) -> Image:
         """Build the image, unless this version of it exists already."""
         image = cls(CHECKOUT / ".build" / "machine")
-        subprocess.run([CHECKOUT / "tests" / "images" / "machine", image.folder], check=True)
+        subprocess.run([CHECKOUT / "tests" / "images" / "machine", image.directory], check=True)
         return image
 
     @property
     def disk(self) -> Path:
-        return self.folder / "disk.raw"
+        return self.directory / "disk.raw"
 
 
 _CHOSEN: dict[str, str] = {}
@@ -87,7 +87,7 @@ def _try_kvm(image: Image) -> str:
     if os.environ.get("PGEDGE_ACCEL") == "tcg" or not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
     trial = [*_BOUND, QEMU, *_ACCELERATORS["kvm"], *_HARDWARE, "-serial", "stdio"]
-    trial += ["-kernel", str(image.folder / "kernel"), "-append", "console=ttyS0 panic=-1"]
+    trial += ["-kernel", str(image.directory / "kernel"), "-append", "console=ttyS0 panic=-1"]
     try:
         done = subprocess.run(
             trial, capture_output=True, timeout=TRIAL_SECONDS, stdin=subprocess.DEVNULL, check=False, errors="replace"
@@ -119,12 +119,12 @@ class Machine(Host):
         self._selinux = selinux
         self._qemu: subprocess.Popen[bytes] | None = None
         self._port = 0
-        self._folder = Path()
+        self._directory = Path()
         self.boots: list[float] = []
 
     def __enter__(self) -> t.Self:
         # Short, because the path of ssh's socket may not be long.
-        self._folder = Path(tempfile.mkdtemp(prefix="pgedge-machine."))
+        self._directory = Path(tempfile.mkdtemp(prefix="pgedge-machine."))
         try:
             self._make_disk()
             self.boot()
@@ -216,11 +216,11 @@ class Machine(Host):
 
     @property
     def _console(self) -> Path:
-        return self._folder / "console"
+        return self._directory / "console"
 
     def _make_disk(self) -> None:
         create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", self._image.disk.resolve(), "-F", "raw"]
-        subprocess.run([*create, self._folder / "disk"], check=True)
+        subprocess.run([*create, self._directory / "disk"], check=True)
 
     def _command(self) -> list[str | Path]:
         return [
@@ -231,13 +231,13 @@ class Machine(Host):
             "-serial",
             "stdio",
             "-kernel",
-            self._image.folder / "kernel",
+            self._image.directory / "kernel",
             "-initrd",
-            self._image.folder / "initrd",
+            self._image.directory / "initrd",
             "-append",
             f"{_KERNEL} {_SELINUX[self._selinux]}",
             "-drive",
-            f"file={self._folder}/disk,format=qcow2,if=virtio,cache={self._cache}",
+            f"file={self._directory}/disk,format=qcow2,if=virtio,cache={self._cache}",
             "-netdev",
             f"user,id=net,hostfwd=tcp:127.0.0.1:{self._port}-:22",
             "-device",
@@ -250,15 +250,15 @@ class Machine(Host):
         """Options of ssh that keep it to this machine's files, and one connection for all commands."""
         settings = (
             f"Port={self._port}",
-            f"IdentityFile={self._image.folder}/key",
+            f"IdentityFile={self._image.directory}/key",
             "IdentitiesOnly=yes",
             "HostKeyAlias=machine",
-            f"UserKnownHostsFile={self._image.folder}/known_hosts",
+            f"UserKnownHostsFile={self._image.directory}/known_hosts",
             "GlobalKnownHostsFile=/dev/null",
             "BatchMode=yes",
             "ConnectTimeout=10",
             "ControlMaster=auto",
-            f"ControlPath={self._folder}/%r",
+            f"ControlPath={self._directory}/%r",
             "ControlPersist=yes",
             "LogLevel=ERROR",
         )
@@ -277,14 +277,14 @@ class Machine(Host):
 
     def _hang_up(self) -> None:
         for user in ("root", "deploy"):
-            if (self._folder / user).exists():
+            if (self._directory / user).exists():
                 ending = ["ssh", *self._options(), "-O", "exit", f"{user}@127.0.0.1"]
                 subprocess.run(ending, capture_output=True, check=False)
-            (self._folder / user).unlink(missing_ok=True)
+            (self._directory / user).unlink(missing_ok=True)
 
     def _remove(self) -> None:
         with contextlib.ExitStack() as stack:
-            stack.callback(shutil.rmtree, self._folder)
+            stack.callback(shutil.rmtree, self._directory)
             stack.callback(self.cut)
 
     def _exec(self, user: str, *argv: str) -> list[str]:

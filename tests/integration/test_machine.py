@@ -80,20 +80,20 @@ def enforcing(image: Image, collections: Path) -> t.Iterator[Machine]:
         yield machine
 
 
-def play(machine: Machine, collections: Path, folder: Path, **variables: str) -> str:
+def play(machine: Machine, collections: Path, directory: Path, **variables: str) -> str:
     """Run the role as an operator does, over ssh and with sudo, and return what it printed."""
-    (folder / "playbook.yml").write_text(ROLE, "utf-8")
-    (folder / "hosts.ini").write_text(machine.inventory(), "utf-8")
+    (directory / "playbook.yml").write_text(ROLE, "utf-8")
+    (directory / "hosts.ini").write_text(machine.inventory(), "utf-8")
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(collections),
-        "ANSIBLE_HOME": str(folder / "ansible"),
+        "ANSIBLE_HOME": str(directory / "ansible"),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_PIPELINING": "1",
     }
     settings = [f"--extra-vars={name}={value}" for name, value in variables.items()]
     command = [BIN / "ansible-playbook", "--inventory", "hosts.ini", *settings, "playbook.yml"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
