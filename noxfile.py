@@ -23,6 +23,7 @@ INSTALLED = BUILD / "collections" / "ansible_collections" / "pgedge" / "platform
 CLUSTER_TEST = "tests/integration/test_cluster.py"
 SITE_TEST = "tests/integration/test_site.py"
 MACHINE_TEST = "tests/integration/test_machine.py"
+DURATIONS = "--durations=40"
 SCRIPTS = [
     ".ci/run",
     "demo/run",
@@ -47,7 +48,7 @@ os.environ.setdefault("UV_CACHE_DIR", str(CHECKOUT / ".cache" / "uv"))
 os.environ.pop("MAKEFLAGS", None)
 os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 
-each_core = nox.parametrize("core", [nox.param(core, id=core.line) for core in matrix.read()])
+each_core = nox.parametrize("core", [nox.param(core, id=core.line) for core in matrix.chosen()])
 
 
 def make(session: nox.Session, *targets: str) -> None:
@@ -178,14 +179,14 @@ def rootless(session: nox.Session) -> None:
 def hosts(session: nox.Session) -> None:
     """Real installations on hosts booted in Docker: pytest, molecule."""
     make(session)
-    run(session, "pytest", "tests/integration", "-m", "hosts", f"--ignore={CLUSTER_TEST}", *session.posargs)
+    run(session, "pytest", "tests/integration", "-m", "hosts", f"--ignore={CLUSTER_TEST}", DURATIONS, *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def cluster(session: nox.Session) -> None:
     """Two real clusters, deployed, upgraded while a client writes, and failed over: pytest, molecule."""
     make(session)
-    run(session, "pytest", CLUSTER_TEST, SITE_TEST, "-m", "not thorough", *session.posargs)
+    run(session, "pytest", CLUSTER_TEST, SITE_TEST, "-m", "not thorough", DURATIONS, *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)

@@ -8,7 +8,7 @@ Usage: python tests/matrix.py table     print what the last runs did, as a table
 
 Interpreters are looked for in the directories of PGEDGE_PYTHONS, on PATH, and among those of pyenv if it is on PATH. A
 combination whose Python is not available is named in the output and in the table; PGEDGE_REQUIRE_PYTHONS=1 makes it a
-failure.
+failure. PGEDGE_CORES="2.16 2.21" runs the checks on these lines of ansible-core alone, and the table names the others.
 """
 
 from __future__ import annotations
@@ -64,6 +64,15 @@ def read() -> list[Core]:
     table = tomllib.loads((CHECKOUT / "tests" / "matrix.toml").read_text("utf-8"))
     lists = ("controllers", "targets", "runs")
     return [Core(**{**row, **{name: tuple(row[name]) for name in lists}}) for row in table["core"]]
+
+
+def chosen() -> list[Core]:
+    """The lines that PGEDGE_CORES names, separated by spaces; without it, all of them."""
+    cores = read()
+    names = os.environ.get("PGEDGE_CORES", "").split() or [core.line for core in cores]
+    if unknown := set(names) - {core.line for core in cores}:
+        sys.exit(f"PGEDGE_CORES: tests/matrix.toml has no line {', '.join(sorted(unknown))}")
+    return [core for core in cores if core.line in names]
 
 
 @functools.cache
@@ -149,6 +158,8 @@ def table() -> str:
         for check in sorted({row["check"] for row in rows if row["line"] == core.line}):
             of_check = [row for row in rows if (row["line"], row["check"]) == (core.line, check)]
             lines.append(_row(core, check, sorted(of_check, key=lambda row: number(row["python"]))))
+        if not any(row["line"] == core.line for row in rows):
+            lines.append(f"| {core.version} | | | | not run |")
     return "\n".join(lines)
 
 
