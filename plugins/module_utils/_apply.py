@@ -86,7 +86,7 @@ class Applier:
             step.path, self._desired.account, _IN_USE_SECONDS
         ):
             return False
-        self._host.warn(f"{step.path} is left, because a process still runs in it; the next run removes it")
+        self._host.warn(f"did not remove {step.path}: a process still runs in it; the next run removes it")
         return True
 
     def _refresh_package_lists(self, _step: model.RefreshPackageLists) -> None:
@@ -339,8 +339,8 @@ class Applier:
             self.pipx = find_pipx(self._desired, self._host)
         if self.pipx is None:
             raise PatroniInstallError(
-                f"no pipx that {self._desired.account.name} can run is there after the installation of one; "
-                "name one in pipx_executable"
+                f"pipx was installed, but {self._desired.account.name} still cannot run any; "
+                "set pipx_executable to one that it can run"
             )
         argv = _commands.pipx_install(self.pipx.path, step.requirement, step.python)
         try:
@@ -376,13 +376,13 @@ class Applier:
             return error
         if self._desired.sources.no_index:
             return CommandError(
-                f"{error}; find_links hold no file for {missing} that fits this Python; add it to them, see "
+                f"{error}; find_links contain no file for {missing} that fits this Python; add one, see "
                 "docs/offline.md",
                 error.completed,
             )
         return CommandError(
-            f"{error}; the package index gave nothing for {missing}: see that it can be reached, that it holds this, "
-            "and that index_url, find_links and their credentials are right",
+            f"{error}; the package index offered nothing for {missing}: check that the index is reachable and has it, "
+            "and that index_url, find_links and their credentials are correct",
             error.completed,
         )
 
@@ -432,7 +432,7 @@ class Applier:
                 )
         except CommandError as error:
             raise CommandError(
-                f"{', '.join(step.injected)} was put into the environment in use beside Patroni, and cannot be "
+                f"{', '.join(step.injected)}, which somebody added to the environment in use, cannot be "
                 f"installed with {step.requirement}: {_output.parse_cause(error.completed.output)}; make it available, "
                 f"or remove it first, as {account.name}, with 'pip uninstall' in that environment",
                 error.completed,
@@ -468,11 +468,11 @@ class Applier:
         with self._host.identity(self._desired.account):
             built = read_environment(step.path, step.extras)
         if built.problem:
-            raise PatroniInstallError(f"pipx made an environment that is not complete: {built.problem}")
+            raise PatroniInstallError(f"pipx created an incomplete environment: {built.problem}")
         if step.injected and step.version and not meets(built.version or "", step.version):
             raise PatroniInstallError(
-                f"with {', '.join(step.injected)}, which was put into the environment in use beside Patroni, comes "
-                f"Patroni {built.version} in place of {step.version}; remove it first, as "
+                f"{', '.join(step.injected)}, which somebody added to the environment in use, leads to "
+                f"Patroni {built.version} instead of {step.version}; remove it first, as "
                 f"{self._desired.account.name}, with 'pip uninstall' in that environment"
             )
         _kept.warn_of_lacking_extras(self._host, built, step.extras)

@@ -46,11 +46,11 @@ def environment_drift(
         python: the desired interpreter, links resolved; None where any will do.
     """
     if environment is None:
-        return "there is none"
+        return "it does not exist"
     if environment.problem:
         return environment.problem
     if desired.return_to and environment.path != desired.return_to:
-        return "return_to asks for another environment"
+        return "return_to names another environment"
     version = environment.version or ""
     if desired.version and not meets(version, desired.version):
         return f"its version is {version}"
@@ -64,7 +64,7 @@ def environment_drift(
         found = environment.versions.get(limit.name)
         if found and allows(limit.specifier, found) is False:
             wanted = exact_version(limit.specifier) or limit.specifier
-            return f"its {limit.name} is {found} and the constraints ask for {wanted}"
+            return f"its {limit.name} is {found} and the constraints require {wanted}"
     return None
 
 

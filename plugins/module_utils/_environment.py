@@ -199,7 +199,7 @@ def _interpreter(path: str) -> str | None:
 
 def _site_packages(path: str, python: str | None) -> str:
     if python is None:
-        raise _Broken(f"its interpreter {path}/bin/python is gone")
+        raise _Broken(f"its interpreter {path}/bin/python is missing")
     try:
         found = [name for name in os.listdir(f"{path}/lib") if re.match(r"python3\.\d+$", name)]
     except OSError:
@@ -208,14 +208,14 @@ def _site_packages(path: str, python: str | None) -> str:
     named = named_version(python)
     expected = f"python{named}" if named else (found or ["python3"])[0]
     if expected not in found:
-        raise _Broken(f"its packages are not those of its interpreter {python}")
+        raise _Broken(f"its packages are not for its interpreter {python}")
     return f"{path}/lib/{expected}/site-packages"
 
 
 def _distribution(packages: str, name: str) -> str:
     found = [entry for entry in _distributions(packages) if entry.partition("-")[0] == name]
     if len(found) != 1:
-        raise _Broken(f"it holds no complete {name}")
+        raise _Broken(f"it does not contain a complete {name}")
     return f"{packages}/{found[0]}"
 
 
@@ -283,7 +283,7 @@ def _check_files(packages: str) -> None:
     for name in _distributions(packages):
         record = read_text(f"{packages}/{name}/RECORD")
         if not record:
-            raise _Broken(f"its list of files {packages}/{name}/RECORD is gone")
+            raise _Broken(f"its list of files {packages}/{name}/RECORD is missing")
         for line in record.splitlines():
             file, _hash, size = [*line.rsplit(",", 2), "", ""][:3]
             file = file.strip('"')
@@ -293,7 +293,7 @@ def _check_files(packages: str) -> None:
             try:
                 emptied = os.stat(os.path.join(packages, file)).st_size == 0 and size not in ("", "0")
             except (OSError, ValueError) as error:
-                raise _Broken(f"its file {shown} is gone") from error
+                raise _Broken(f"its file {shown} is missing") from error
             if emptied:
                 raise _Broken(f"its file {shown} is empty")
 
@@ -309,7 +309,7 @@ def _check_scripts(path: str) -> None:
         script = f"{path}/bin/{name}"
         if not is_executable(script):
             lost = (
-                "cannot be executed (its mode, or a filesystem mounted noexec)" if os.path.isfile(script) else "is gone"
+                "cannot be executed (its mode, or a filesystem mounted noexec)" if os.path.isfile(script) else "is missing"
             )
             raise _Broken(f"its executable {script} {lost}")
         first = (read_text(script) or "").partition("\n")[0]

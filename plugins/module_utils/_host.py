@@ -206,7 +206,7 @@ class Host:
         """
         found = self.find(name)
         if found is None:
-            raise PatroniInstallError(f"{name} was not found; it belongs to the package {package}, install that")
+            raise PatroniInstallError(f"{name} was not found; install the package {package}")
         return found
 
     def label(self, path: str, final: str) -> None:

@@ -105,7 +105,7 @@ def _chosen(completed: Completed, wanted: str) -> str:
     if conflict:
         raise CommandError(_output.in_conflict(wanted, conflict), completed)
     raise CommandError(
-        f"the package index does not say which Patroni it offers: {_output.parse_cause(completed.output)}", completed
+        f"cannot find out which Patroni the package index offers: {_output.parse_cause(completed.output)}", completed
     )
 
 

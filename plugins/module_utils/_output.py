@@ -211,7 +211,7 @@ def parse_cause(text: str) -> str:
         _last(lines, _ERROR.match),
         *lines[-1:],
     )
-    return next((reason for reason in reasons if reason), "it said nothing")
+    return next((reason for reason in reasons if reason), "no output")
 
 
 def _lines(text: str) -> list[str]:
@@ -246,7 +246,7 @@ def not_offered(requirement: str, offered: t.Sequence[str]) -> str:
         offered: the versions that it has, the newest last.
     """
     newest = ", ".join(offered[-8:])
-    return f"the package index offers no {requirement} for this Python; the newest that it offers are {newest}"
+    return f"the package index offers no {requirement} for this Python; the newest versions that it offers are {newest}"
 
 
 def is_unknown_package(output: str) -> bool:
@@ -257,7 +257,7 @@ def is_unknown_package(output: str) -> bool:
 def in_conflict(requirement: str, conflict: str) -> str:
     """Say that what is wanted does not go with the constraints, or with what it depends on itself."""
     return (
-        f"pip finds no versions that go together for {requirement}: {conflict}; change the version or the constraints"
+        f"pip found no compatible versions for {requirement}: {conflict}; change the version or the constraints"
     )
 
 

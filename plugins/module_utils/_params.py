@@ -45,7 +45,7 @@ _VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0
 _EXTRA = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 # Folders of the system that an option could name by mistake; those above them are refused with them.
-_SYSTEM_FOLDERS = (
+_SYSTEM_DIRECTORIES = (
     "/boot",
     "/dev",
     "/etc/default",
@@ -120,7 +120,7 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         force=params["force"],
         keep=_not_negative(params, "keep"),
     )
-    _check_folders(desired, host, names)
+    _check_directories(desired, host, names)
     return _returning(desired, params, names)
 
 
@@ -133,7 +133,7 @@ def _returning(desired: Desired, params: Params, names: Names) -> Desired:
     if not params["return_to"]:
         return desired
     if desired.state != "present":
-        raise PatroniInstallError(f"return_to: it goes with state=present, not with state={desired.state}")
+        raise PatroniInstallError(f"return_to: can only be used with state=present, not state={desired.state}")
     sources = replace(desired.sources, constraints=None, limits=())
     desired = replace(desired, version=None, python=None, extras=(), sources=sources)
     if _VERSION.fullmatch(params["return_to"]):
@@ -147,33 +147,33 @@ def _entry(names: Names, path: str) -> str:
     return f"{names.one(directory or '/').rstrip('/')}/{last}"
 
 
-def _check_folders(desired: Desired, host: Host, names: Names) -> None:
-    """Refuse folders whose purposes do not go together.
+def _check_directories(desired: Desired, host: Host, names: Names) -> None:
+    """Refuse directorys whose purposes do not go together.
 
     Raises:
-        PatroniInstallError: a folder of the system's would become the account's, the unit would lie in one that is, or
+        PatroniInstallError: a directory of the system's would become the account's, the unit would lie in one that is, or
             root would run what the account can rewrite.
     """
     account = desired.account
     own = {"user": account.home, "bin_dir": desired.bin_dir, "pipx_home": desired.pipx_home}
-    for option, folder in (*own.items(), ("config_dir", desired.config_dir)):
-        if host.root and account.uid != 0 and names.lies_in(desired.unit_dir, folder):
+    for option, directory in (*own.items(), ("config_dir", desired.config_dir)):
+        if host.root and account.uid != 0 and names.lies_in(desired.unit_dir, directory):
             raise PatroniInstallError(
-                f"unit_path: {desired.shown(desired.unit_path)} lies in {desired.shown(folder)} ({option}), which is "
-                f"{account.name}'s, and whoever writes the unit becomes root; choose a folder of root's, such as "
-                "/etc/systemd/system"
+                f"unit_path: {desired.shown(desired.unit_path)} must not be in {desired.shown(directory)} ({option}), "
+                f"which belongs to {account.name}: whoever can write the unit becomes root; choose a directory that "
+                "belongs to root, such as /etc/systemd/system"
             )
-    system = (("the system", folder) for folder in (*ROOT_PATH, *_SYSTEM_FOLDERS))
-    for option, folder in (*own.items(), ("unit_path", desired.unit_dir), *system):
-        if names.lies_in(folder, desired.config_dir):
+    system = (("the system", directory) for directory in (*ROOT_PATH, *_SYSTEM_DIRECTORIES))
+    for option, directory in (*own.items(), ("unit_path", desired.unit_dir), *system):
+        if names.lies_in(directory, desired.config_dir):
             raise PatroniInstallError(
-                f"config_dir: {desired.shown(desired.config_dir)} would become the account's alone, and it is or holds "
-                f"{desired.shown(folder)} ({option}); name a folder of its own, such as /etc/patroni"
+                f"config_dir: {desired.shown(desired.config_dir)} must not be or contain {desired.shown(directory)} "
+                f"({option}), because only {account.name} could enter it; choose another directory, such as /etc/patroni"
             )
-    if host.root and account.uid != 0 and any(names.same(desired.bin_dir, folder) for folder in ROOT_PATH):
+    if host.root and account.uid != 0 and any(names.same(desired.bin_dir, directory) for directory in ROOT_PATH):
         raise PatroniInstallError(
-            f"bin_dir: {desired.shown(desired.bin_dir)} is on root's PATH, where root would run what {account.name} "
-            "can rewrite; choose a folder of its own, such as /opt/patroni/bin"
+            f"bin_dir: {desired.shown(desired.bin_dir)} must not be on root's PATH, because root would run what "
+            f"{account.name} can rewrite; choose another directory, such as /opt/patroni/bin"
         )
 
 
@@ -186,7 +186,7 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
     urls = [value for value in (params["index_url"], *params["find_links"]) if value is not None]
     for value in urls:
         if not value.isprintable():
-            raise PatroniInstallError("index_url, find_links: a value holds a character that cannot be printed")
+            raise PatroniInstallError("index_url, find_links: must not contain characters that cannot be printed")
     told = (value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower().endswith("_proxy"))
     plain = (value for value in urls if not find_credentials([value]))
     host.hide(find_credentials((*urls, *told)), but=plain)
@@ -195,11 +195,9 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
         if ":" not in link:
             _checked_path("find_links", link)
     if params["index_url"] is not None and "://" not in params["index_url"]:
-        raise PatroniInstallError(
-            "index_url: the value is no URL; one such as https://index.example.com/simple is needed"
-        )
+        raise PatroniInstallError("index_url: must be a URL such as https://index.example.com/simple")
     if params["no_index"] and not params["find_links"]:
-        raise PatroniInstallError("no_index: without an index, find_links has to say where packages come from")
+        raise PatroniInstallError("no_index: requires find_links, which names where packages come from")
     path = _path(params, "constraints", None) if params["constraints"] else None
     limits: tuple[Limit, ...] = ()
     if path and not account.assumed:
@@ -224,7 +222,7 @@ def _limits(path: str, account: Account) -> tuple[Limit, ...]:
         read.add(os.path.realpath(file))
         text = read_text(file)
         if text is None:
-            raise PatroniInstallError(f"constraints: {account.name} cannot read {file}; put the file there first")
+            raise PatroniInstallError(f"constraints: {account.name} must be able to read {file}, and cannot; put the file there first")
         found, nested = parse_limits(decode(text.encode("utf-8", "surrogateescape")), file)
         limits += found
         left += map(os.path.normpath, nested)
@@ -243,7 +241,7 @@ def patience(params: Params) -> Patience:
 def _not_negative(params: Params, name: str) -> int:
     value: int = params[name]
     if value < 0:
-        raise PatroniInstallError(f"{name}: {value} is negative; 0 or more is needed")
+        raise PatroniInstallError(f"{name}: must be 0 or more, got {value}")
     return value
 
 
@@ -258,8 +256,8 @@ def _family(identifier: str, like: str, pretty: str) -> tuple[str, str]:
         if words & names:
             return family, pretty
     raise PatroniInstallError(
-        f"{pretty or 'this system'} (ID={identifier or '?'}) belongs to no family that is known here; "
-        "the Debian family and the RHEL family are"
+        f"unsupported distribution: {pretty or 'unnamed'} (ID={identifier or '?'}); "
+        "supported are the Debian and RHEL families"
     )
 
 
@@ -267,23 +265,21 @@ def _check_words(params: Params) -> None:
     for name in ("version", "pipx_version"):
         value = params[name]
         if value is not None and not _VERSION.fullmatch(value):
-            raise PatroniInstallError(f"{name}: {value!r} is no exact version; one as in PEP 440 is needed, say 4.1.5")
+            raise PatroniInstallError(f"{name}: must be an exact PEP 440 version such as 4.1.5, got {value!r}")
     for name in ("user", "group"):
         value = params[name]
         if value is not None and not (_ACCOUNT_NAME.fullmatch(value) and value.isprintable()):
-            raise PatroniInstallError(f"{name}: {value!r} is no name of an account or a group")
+            raise PatroniInstallError(f"{name}: must be the name of an account or a group, got {value!r}")
     python = params["python"]
     if python is not None and (not python or not python.isprintable()):
-        raise PatroniInstallError(f"python: {python!r} is no name and no path of an interpreter")
+        raise PatroniInstallError(f"python: must be the name or the path of an interpreter, got {python!r}")
     if python and "/" in python:
         _checked_path("python", python)
     for extra in params["extras"]:
         if not _EXTRA.fullmatch(extra):
-            raise PatroniInstallError(
-                f"extras: {extra!r} is no name of an extra; one as in PEP 508 is needed, say etcd"
-            )
+            raise PatroniInstallError(f"extras: must be names of extras (PEP 508) such as etcd, got {extra!r}")
     if params["version"] and params["state"] != "present":
-        raise PatroniInstallError(f"version: it goes with state=present, not with state={params['state']}")
+        raise PatroniInstallError(f"version: can only be used with state=present, not state={params['state']}")
 
 
 def _path(params: Params, name: str, default: str | None) -> str:
@@ -297,14 +293,14 @@ def _path(params: Params, name: str, default: str | None) -> str:
 
 def _checked_path(name: str, value: str | None) -> str:
     if not value or not value.startswith("/"):
-        raise PatroniInstallError(f"{name}: {value!r} is no absolute path; one that starts with / is needed")
+        raise PatroniInstallError(f"{name}: must be an absolute path, got {value!r}")
     if ".." in value.split("/"):
-        raise PatroniInstallError(f"{name}: {value!r} climbs with '..'; name the folder itself")
+        raise PatroniInstallError(f"{name}: must not contain '..', got {value!r}")
     if not value.isprintable():
-        raise PatroniInstallError(f"{name}: {value!r} holds a character that cannot be printed; leave it out")
+        raise PatroniInstallError(f"{name}: must not contain characters that cannot be printed, got {value!r}")
     path = "/" + os.path.normpath(value).strip("/")
     if path == "/":
-        raise PatroniInstallError(f"{name}: {value!r} is the root of all folders; name one of its own")
+        raise PatroniInstallError(f"{name}: must not be the root directory, got {value!r}")
     return path
 
 
@@ -318,7 +314,7 @@ def _config_path(value: str | None, config_dir: str) -> str:
 def _unit_path(params: Params) -> str:
     path = _path(params, "unit_path", None)
     if not re.fullmatch(r"[A-Za-z0-9:_][A-Za-z0-9:_.\\-]*\.service", path.rpartition("/")[2]):
-        raise PatroniInstallError(f"unit_path: {path!r} does not end in the name of a unit, such as patroni.service")
+        raise PatroniInstallError(f"unit_path: must end in the name of a unit such as patroni.service, got {path!r}")
     return path
 
 
@@ -340,7 +336,7 @@ def _account(params: Params, family: str, host: Host, *, check_mode: bool) -> Ac
     if not host.root and found.pw_uid != os.geteuid():
         raise PatroniInstallError(
             f"installing Patroni for {name} needs root: run with become: true; "
-            "without root only the account that runs the module can be its user"
+            "without root, user must be the account that runs the module"
         )
     home = os.path.normpath(found.pw_dir)
     group, gid = _group(params["group"], found.pw_gid)
@@ -368,7 +364,7 @@ def _assume_account(params: Params, family: str, host: Host) -> Account:
     name = params["user"]
     home = _USUAL_HOMES[family] if name == "postgres" else f"/home/{name}"
     host.warn(
-        f"the account {name} does not exist yet; what follows assumes that the role init_server "
-        f"will have created it, with the home {home}"
+        f"the account {name} does not exist yet; check mode assumes that the role init_server "
+        f"creates it, with the home {home}"
     )
     return Account(name, -1, -1, home, params["group"] or name, -1, assumed=True)

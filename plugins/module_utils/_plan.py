@@ -193,7 +193,7 @@ def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iter
     if tools.unsafe_sources:
         raise PatroniInstallError(
             f"find_links, constraints: {desired.account.name} can change {', '.join(tools.unsafe_sources)}, and root "
-            "would install pipx from there; choose a folder of root's, or name a pipx in pipx_executable"
+            "would install pipx from there; choose a directory that belongs to root, or name a pipx in pipx_executable"
         )
     if tools.pip is None:
         yield InstallPackages(("python3-pip",))

@@ -528,5 +528,5 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
             return Pipx(path, completed.stdout.strip(), python)
         if desired.pipx_executable:
             raise CommandError(f"pipx_executable: {path} does not run as {account.name}; name one that does", completed)
-        host.warn(f"passing over {path}, which does not run as {account.name}: {completed.output.strip()[-200:]}")
+        host.warn(f"ignoring {path}: it does not run as {account.name}: {completed.output.strip()[-200:]}")
     return None

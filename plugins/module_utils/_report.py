@@ -71,7 +71,7 @@ def success(
 def failure(error: PatroniInstallError | OSError) -> Result:
     """Describe a run that ended with an error."""
     if isinstance(error, OSError):
-        return {"msg": f"the system refused: {error}", "changed": False, "steps": []}
+        return {"msg": f"operating system error: {error}", "changed": False, "steps": []}
     result: Result = {
         "msg": str(error),
         "changed": bool(error.done),
@@ -146,12 +146,12 @@ def _message(
         return f"{_named(result['previous_version'])} {'would be' if planned else 'is'} removed"
     patroni = _named(None if _switched_back(result) else result["version"])
     if not result["changed"]:
-        left = " but to restart the service" if result["restart_required"] else ""
+        left = " but restart the service" if result["restart_required"] else ""
         return f"nothing to do{left}: {patroni} in {result['venv']}"
     verb, told = _deed(desired, before, result)
-    left = ", the service is to be restarted" if result["restart_required"] else ""
-    beside = f", with {', '.join(injected)} beside it as before" if injected else ""
-    return f"{patroni} {'would be' if planned else 'is'} {verb} in {result['venv']}{told}{beside}{left}"
+    left = "; restart the service to use it" if result["restart_required"] else ""
+    again = f", again with {', '.join(injected)}" if injected else ""
+    return f"{patroni} {'would be' if planned else 'is'} {verb} in {result['venv']}{told}{again}{left}"
 
 
 def _named(version: str | None) -> str:
@@ -164,13 +164,13 @@ def _deed(desired: model.Desired, before: model.Observed, result: Result) -> tup
     previous = result["previous_version"]
     back = _switched_back(result)
     if "build_environment" not in actions and back is None:
-        return "put right", f": {', '.join(actions)}"
+        return "repaired", f": {', '.join(actions)}"
     verb = f"switched back to {back}," if back else "installed"
     if before.environment is None:
         return verb, ""
     if previous and result["version"] and previous != result["version"]:
         return verb, f" (was {previous})"
-    return verb if back else "installed anew", f": {_shortfall(desired, before, before.environment)}"
+    return verb if back else "reinstalled", f": {_shortfall(desired, before, before.environment)}"
 
 
 def _switched_back(result: Result) -> str | None:

@@ -91,11 +91,11 @@ def _warn(desired: Desired, before: Observed, steps: t.Sequence[Step], host: Hos
         lost = ", ".join(lost_settings(before.unit.text or "", written.text))
         if lost:
             host.warn(
-                f"{unit} was written by somebody else and is replaced, without its settings {lost}; what is still "
-                f"needed of them belongs in {unit}.d/local.conf"
+                f"{unit} was not written by this module and is replaced, without its settings {lost}; put those "
+                f"that you still need into {unit}.d/local.conf"
             )
     for path, cause in before.spoiled.items():
-        host.warn(f"{desired.shown(path)} was kept and does not work any more, so that it goes: {cause}")
+        host.warn(f"the kept environment {desired.shown(path)} no longer works and is removed: {cause}")
     back = before.returning if any(isinstance(step, SwitchBack) for step in steps) else None
     if back is not None:
         warn_of_lacking_extras(host, back, target_extras(desired, before.environment))
@@ -103,20 +103,20 @@ def _warn(desired: Desired, before: Observed, steps: t.Sequence[Step], host: Hos
     stuck = ", ".join(name for name in before.environment.stuck if name not in there) if before.environment else ""
     if stuck and any(isinstance(step, (BuildEnvironment, SwitchBack)) for step in steps):
         host.warn(
-            f"{stuck} in the former environment came from no index, so that it is not in the new one; "
-            "install it there again if it is still needed"
+            f"{stuck} in the old environment did not come from an index, so the new one does not have it; "
+            "install it again if you still need it"
         )
     if configuration is None:
         return
     if configuration.unclear:
         host.warn(
-            f"the command in {unit} does not tell which configuration Patroni uses, so the unit will name "
-            f"{configuration.path}; set config_file if that is another one"
+            f"cannot tell from the command in {unit} which configuration Patroni uses, so the unit will name "
+            f"{configuration.path}; set config_file if it uses another one"
         )
     if configuration.others:
         host.warn(
-            f"the unit names the configuration {configuration.path}, which is missing, and there are "
-            f"{', '.join(configuration.others)}; set config_file if one of them is meant"
+            f"the unit names the configuration {configuration.path}, which does not exist; found instead: "
+            f"{', '.join(configuration.others)}; set config_file to use one of these"
         )
 
 

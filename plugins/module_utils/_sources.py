@@ -180,11 +180,11 @@ def check_credentials(urls: t.Sequence[str]) -> None:
         for url in urls:
             _without_credentials(url)
     except ValueError:
-        raise PatroniInstallError("index_url, find_links: a value is no URL that can be read") from None
+        raise PatroniInstallError("index_url, find_links: a value is not a valid URL") from None
     for login in logins:
         if not f"{login.name}{login.password}".isprintable():
             raise PatroniInstallError(
-                "index_url, find_links: a login or a password must not hold characters that cannot be printed; "
+                "index_url, find_links: a login or a password must not contain characters that cannot be printed; "
                 "choose another"
             )
     known: dict[str, tuple[str, str]] = {}

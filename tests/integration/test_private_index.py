@@ -258,8 +258,8 @@ def test_refusals(debian: Host, index: Index) -> None:
         version = host.install(index_url=index.url("/simple/"), version="4.0.99", retries=0, environment=ENVIRONMENT)
         password = host.install(index_url=index.url("/simple/", other), retries=0, environment=ENVIRONMENT)
         said += [said_by(version), said_by(password)]
-    assert f"the newest that it offers are {VERSION}" in version["msg"]
-    assert "index_url, find_links and their credentials are right" in password["msg"]
+    assert f"the newest versions that it offers are {VERSION}" in version["msg"]
+    assert "index_url, find_links and their credentials are correct" in password["msg"]
     for result in (version, password):
         assert result["failed"]
         assert "build_environment" not in actions(result)
@@ -280,7 +280,7 @@ def test_find_links(debian: Host, index: Index) -> None:
     assert result.get("failed") is None, result
     assert host.works()
     assert (newest.get("failed"), newest["changed"], newest["version"]) == (None, False, VERSION), newest
-    assert f"the newest that it offers are {VERSION}" in other["msg"]
+    assert f"the newest versions that it offers are {VERSION}" in other["msg"]
 
 
 def test_uv_is_not_used(debian: Host, index: Index) -> None:

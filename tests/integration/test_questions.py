@@ -106,8 +106,8 @@ def test_demands_that_exclude_each_other(host: Host) -> None:
 
     assert planned["failed"]
     assert run["failed"]
-    assert planned["msg"].startswith("version: pip finds no versions that go together for patroni"), planned["msg"]
-    assert run["msg"].startswith("pip finds no versions that go together for patroni"), run["msg"]
+    assert planned["msg"].startswith("version: pip found no compatible versions for patroni"), planned["msg"]
+    assert run["msg"].startswith("pip found no compatible versions for patroni"), run["msg"]
     assert host.version().startswith("4.0.")
 
 

@@ -21,7 +21,7 @@ TELLING_CALLS = {"PatroniInstallError", "CommandError", "_Broken", "warn"}
 # What makes a text that is handed to one of those, or to the result.
 TELLING_FUNCTIONS = {"not_offered", "in_conflict", "environment_drift", "_explained", "failure"}
 # Told in other words: by the version before (was ...), or not at all if Patroni was not installed.
-NOT_TOLD = {"there is none", "its version is ...", "its version is ... and the newest is ..."}
+NOT_TOLD = {"it does not exist", "its version is ...", "its version is ... and the newest is ..."}
 # Arguments that one of those functions makes, or that were handed on.
 MADE_ELSEWHERE = {
     "_output.not_offered(step.requirement, offered)",
@@ -110,8 +110,8 @@ MESSAGES = told()
 # A template made only of a value and a template that another function makes.
 COMBINED = {
     "version: ...": [
-        "version: the package index offers no ... for this Python; the newest that it offers are ...",
-        "version: pip finds no versions that go together for ...: ...; change the version or the constraints",
+        "version: the package index offers no ... for this Python; the newest versions that it offers are ...",
+        "version: pip found no compatible versions for ...: ...; change the version or the constraints",
     ]
 }
 
@@ -119,7 +119,7 @@ COMBINED = {
 def test_messages_are_found():
     assert len(MESSAGES) > 60
     assert "user: the account ... does not exist; the role init_server creates it" in MESSAGES
-    assert "its executable ... is gone" in MESSAGES
+    assert "its executable ... is missing" in MESSAGES
     assert "... was killed by signal ...: ..." in MESSAGES
 
 

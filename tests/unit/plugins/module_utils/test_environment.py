@@ -76,7 +76,7 @@ def test_version_is_that_of_the_distribution(tmp_path, interpreter, version):
 def test_nothing_there(tmp_path):
     nowhere = tmp_path / "gone"
 
-    assert read(nowhere) == Environment(path=str(nowhere), problem=f"its interpreter {nowhere}/bin/python is gone")
+    assert read(nowhere) == Environment(path=str(nowhere), problem=f"its interpreter {nowhere}/bin/python is missing")
 
 
 def test_interpreter_is_gone(venv, interpreter):
@@ -84,7 +84,7 @@ def test_interpreter_is_gone(venv, interpreter):
 
     found = read(venv)
 
-    assert found.problem == f"its interpreter {venv}/bin/python is gone"
+    assert found.problem == f"its interpreter {venv}/bin/python is missing"
     # The repair keeps the installed packages, which pipx recorded.
     assert (found.python, found.version, found.extras) == (None, "4.1.5", EXTRAS)
 
@@ -92,7 +92,7 @@ def test_interpreter_is_gone(venv, interpreter):
 def test_interpreter_is_not_executable(venv, interpreter):
     interpreter.chmod(0o644)
 
-    assert problem(venv) == f"its interpreter {venv}/bin/python is gone"
+    assert problem(venv) == f"its interpreter {venv}/bin/python is missing"
 
 
 def test_interpreter_is_another_python_since(venv, tmp_path):
@@ -100,7 +100,7 @@ def test_interpreter_is_another_python_since(venv, tmp_path):
     remove(venv / "bin" / "python")
     (venv / "bin" / "python").symlink_to(newer)
 
-    assert problem(venv) == f"its packages are not those of its interpreter {newer}"
+    assert problem(venv) == f"its packages are not for its interpreter {newer}"
 
 
 def test_interpreter_without_a_number_is_trusted(venv, tmp_path):
@@ -116,7 +116,7 @@ def test_packages_are_gone(venv, interpreter, gone):
     remove(venv / gone)
 
     assert problem(venv) in (
-        f"its packages are not those of its interpreter {interpreter}",
+        f"its packages are not for its interpreter {interpreter}",
         f"{venv}/{PACKAGES} cannot be read",
     )
 
@@ -126,13 +126,13 @@ def test_installation_broke_off_before_patroni(venv):
 
     found = read(venv)
 
-    assert (found.problem, found.version) == ("it holds no complete patroni", "4.1.5")
+    assert (found.problem, found.version) == ("it does not contain a complete patroni", "4.1.5")
 
 
 def test_upgrade_in_place_broke_off(venv):
     add_distribution(venv / PACKAGES, "patroni-4.0.5", {})
 
-    assert problem(venv) == "it holds no complete patroni"
+    assert problem(venv) == "it does not contain a complete patroni"
 
 
 @pytest.mark.parametrize(
@@ -142,13 +142,13 @@ def test_upgrade_in_place_broke_off(venv):
 def test_file_is_gone(venv, file):
     (venv / PACKAGES / file).unlink()
 
-    assert problem(venv) == f"its file {venv}/{PACKAGES}/{file} is gone"
+    assert problem(venv) == f"its file {venv}/{PACKAGES}/{file} is missing"
 
 
 def test_script_of_the_record_is_gone(venv):
     (venv / "bin" / "patroni_aws").unlink()
 
-    assert problem(venv) == f"its file {venv}/bin/patroni_aws is gone"
+    assert problem(venv) == f"its file {venv}/bin/patroni_aws is missing"
 
 
 @pytest.mark.parametrize("file", ["patroni/ctl.py", "python_etcd/core.py", "patroni-4.1.5.dist-info/entry_points.txt"])
@@ -413,7 +413,7 @@ def test_shared_libraries_that_are_not_there(tmp_path):
 def test_shared_libraries_without_interpreter(shared, interpreter):
     interpreter.unlink()
 
-    assert shared_libraries_problem(str(shared)) == f"its interpreter {shared}/bin/python is gone"
+    assert shared_libraries_problem(str(shared)) == f"its interpreter {shared}/bin/python is missing"
 
 
 def test_shared_libraries_that_are_a_dangling_link(tmp_path):
@@ -425,14 +425,14 @@ def test_shared_libraries_that_are_a_dangling_link(tmp_path):
 def test_shared_libraries_without_pip(shared):
     remove(shared / PACKAGES / "pip-25.3.dist-info")
 
-    assert shared_libraries_problem(str(shared)) == "it holds no complete pip"
+    assert shared_libraries_problem(str(shared)) == "it does not contain a complete pip"
 
 
 def test_shared_libraries_that_lack_a_file(shared):
     file = shared / PACKAGES / "pip" / "_vendor" / "six.py"
     file.unlink()
 
-    assert shared_libraries_problem(str(shared)) == f"its file {file} is gone"
+    assert shared_libraries_problem(str(shared)) == f"its file {file} is missing"
 
 
 def test_record_of_the_fixture_is_what_pipx_writes(venv):

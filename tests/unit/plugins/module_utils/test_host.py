@@ -240,7 +240,7 @@ def test_require(folders, make_host):
     with pytest.raises(PatroniInstallError) as refused:
         make_host().require("tool", "tool-utils")
 
-    assert str(refused.value) == "tool was not found; it belongs to the package tool-utils, install that"
+    assert str(refused.value) == "tool was not found; install the package tool-utils"
 
 
 @pytest.mark.parametrize("enabled", [True, False])

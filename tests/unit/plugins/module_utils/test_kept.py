@@ -318,9 +318,9 @@ def test_what_was_proved_in_this_run_is_not_proved_again(examine):
 def test_one_that_broke_in_the_meantime_is_not_returned_to(examine):
     _host, known = examine({"version": "4.0.11", "keep": 2}, earlier(1))
 
-    _host, found = examine({"version": "4.0.11", "keep": 2}, earlier(1, problem="its file x is gone"), known=known)
+    _host, found = examine({"version": "4.0.11", "keep": 2}, earlier(1, problem="its file x is missing"), known=known)
 
-    assert (found.returning, found.spoiled) == (None, {built(1): "its file x is gone"})
+    assert (found.returning, found.spoiled) == (None, {built(1): "its file x is missing"})
 
 
 @pytest.mark.parametrize(
@@ -531,9 +531,9 @@ def test_planned_return():
 
 
 def test_repair_by_a_return_says_what_was_broken():
-    before = returnable(environment=environment(built(2), version="4.0.11", problem="its interpreter is gone"))
+    before = returnable(environment=environment(built(2), version="4.0.11", problem="its interpreter is missing"))
 
-    assert report((BACK,), before)["msg"] == f"Patroni would be {IN_PLACE}: its interpreter is gone"
+    assert report((BACK,), before)["msg"] == f"Patroni would be {IN_PLACE}: its interpreter is missing"
 
 
 @pytest.mark.parametrize(

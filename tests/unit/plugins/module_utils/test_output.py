@@ -232,7 +232,7 @@ def test_there_are_failures_of_every_program_and_verdict():
     ("output", "cause"),
     [
         pytest.param("one\n\n  two  \n\n", "two", id="no word of an error"),
-        pytest.param(" \n", "it said nothing", id="nothing"),
+        pytest.param(" \n", "no output", id="nothing"),
         # An index that lacks what another one has is no reason for what fails later.
         pytest.param(f"{UNREAD}\nerror: no command 'cc'\n", "error: no command 'cc'", id="an index lacks something"),
     ],

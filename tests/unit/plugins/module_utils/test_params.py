@@ -244,7 +244,7 @@ def test_constraints_that_name_a_file_that_is_not_there(home):
         stream.write("-c gone.txt\n")
 
     assert refusal(constraints=f"{home}/c.txt") == (
-        f"constraints: postgres cannot read {home}/gone.txt; put the file there first"
+        f"constraints: postgres must be able to read {home}/gone.txt, and cannot; put the file there first"
     )
 
 
@@ -349,13 +349,13 @@ def test_family(home, system, release, family, distribution):
             id="SUSE",
         ),
         pytest.param(os_release("Alpine Linux v3.20", "alpine"), "Alpine Linux v3.20 (ID=alpine)", id="Alpine"),
-        pytest.param("", "this system (ID=?)", id="none"),
+        pytest.param("", "unnamed (ID=?)", id="none"),
     ],
 )
 def test_other_family_is_refused(home, system, release, found):
     system(release)
 
-    assert refusal() == (f"{found} belongs to no family that is known here; the Debian family and the RHEL family are")
+    assert refusal() == f"unsupported distribution: {found}; supported are the Debian and RHEL families"
 
 
 @pytest.mark.parametrize("name", ["version", "pipx_version"])
@@ -386,13 +386,13 @@ def test_version(home, name, value):
 )
 def test_version_is_refused(home, name, value):
     assert refusal(**{name: value}) == (
-        f"{name}: {value!r} is no exact version; one as in PEP 440 is needed, say 4.1.5"
+        f"{name}: must be an exact PEP 440 version such as 4.1.5, got {value!r}"
     )
 
 
 @pytest.mark.parametrize("state", ["latest", "absent"])
 def test_version_with_another_state_is_refused(home, state):
-    assert refusal(version="4.1.5", state=state) == f"version: it goes with state=present, not with state={state}"
+    assert refusal(version="4.1.5", state=state) == f"version: can only be used with state=present, not state={state}"
 
 
 @pytest.mark.parametrize("extra", ["etcd", "psycopg2-binary", "psycopg3", "a", "A.b_c-9"])
@@ -409,7 +409,7 @@ def test_no_extras(home):
 )
 def test_extra_is_refused(home, extra):
     assert refusal(extras=["etcd", extra]) == (
-        f"extras: {extra!r} is no name of an extra; one as in PEP 508 is needed, say etcd"
+        f"extras: must be names of extras (PEP 508) such as etcd, got {extra!r}"
     )
 
 
@@ -418,42 +418,42 @@ def test_extra_is_refused(home, extra):
     [
         pytest.param(
             {"index_url": "index.example.org"},
-            "index_url: the value is no URL; one such as https://index.example.com/simple is needed",
+            "index_url: must be a URL such as https://index.example.com/simple",
             id="no URL",
         ),
         pytest.param(
             {"index_url": ""},
-            "index_url: the value is no URL; one such as https://index.example.com/simple is needed",
+            "index_url: must be a URL such as https://index.example.com/simple",
             id="empty URL",
         ),
         pytest.param(
             {"index_url": "https://x\n--extra"},
-            "index_url, find_links: a value holds a character that cannot be printed",
+            "index_url, find_links: must not contain characters that cannot be printed",
             id="newline in the URL",
         ),
         pytest.param(
             {"find_links": ["https://example.org", "/srv/a\nb"]},
-            "index_url, find_links: a value holds a character that cannot be printed",
+            "index_url, find_links: must not contain characters that cannot be printed",
             id="newline in a folder",
         ),
         pytest.param(
             {"find_links": ["wheels"]},
-            "find_links: 'wheels' is no absolute path; one that starts with / is needed",
+            "find_links: must be an absolute path, got 'wheels'",
             id="relative folder",
         ),
         pytest.param(
             {"no_index": True},
-            "no_index: without an index, find_links has to say where packages come from",
+            "no_index: requires find_links, which names where packages come from",
             id="no index and no links",
         ),
         pytest.param(
             {"constraints": "constraints.txt"},
-            "constraints: 'constraints.txt' is no absolute path; one that starts with / is needed",
+            "constraints: must be an absolute path, got 'constraints.txt'",
             id="relative constraints",
         ),
         pytest.param(
             {"constraints": "/nowhere/constraints.txt"},
-            "constraints: postgres cannot read /nowhere/constraints.txt; put the file there first",
+            "constraints: postgres must be able to read /nowhere/constraints.txt, and cannot; put the file there first",
             id="constraints are missing",
         ),
     ],
@@ -479,15 +479,15 @@ def test_credentials_of_sources_and_of_the_task_s_environment_are_hidden(home, m
 @pytest.mark.parametrize("folder", ["/usr/bin", "/usr/local/bin/", "/sbin"])
 def test_bin_dir_on_root_s_path_is_refused(home, folder):
     assert refusal(bin_dir=folder) == (
-        f"bin_dir: {folder.rstrip('/')} is on root's PATH, where root would run what postgres can rewrite; "
-        "choose a folder of its own, such as /opt/patroni/bin"
+        f"bin_dir: {folder.rstrip('/')} must not be on root's PATH, because root would run what postgres can rewrite; "
+        "choose another directory, such as /opt/patroni/bin"
     )
 
 
 def test_bin_dir_on_root_s_path_is_refused_behind_a_link(home):
     os.symlink("/usr/bin", f"{home}/link")
 
-    assert "is on root's PATH" in refusal(bin_dir=f"{home}/link")
+    assert "must not be on root's PATH" in refusal(bin_dir=f"{home}/link")
 
 
 def test_bin_dir_on_root_s_path_is_fine_where_root_is_the_account(home):
@@ -506,13 +506,13 @@ def test_bin_dir_on_root_s_path_is_fine_where_root_is_the_account(home):
 )
 def test_configuration_directory_of_other_use_is_refused(home, folder, holds):
     assert refusal(config_dir=folder, bin_dir="/opt/patroni/bin", pipx_home="/data/pipx") == (
-        f"config_dir: {folder} would become the account's alone, and it is or holds {holds}; "
-        "name a folder of its own, such as /etc/patroni"
+        f"config_dir: {folder} must not be or contain {holds}, because only postgres could enter it; "
+        "choose another directory, such as /etc/patroni"
     )
 
 
 def test_configuration_directory_that_is_the_home_is_refused(home):
-    assert refusal(config_dir=home).startswith(f"config_dir: {home} would become the account's alone")
+    assert refusal(config_dir=home).startswith(f"config_dir: {home} must not be or contain {home} (user)")
 
 
 @pytest.mark.parametrize("folder", ["/etc/patroni", "/opt/patroni", "/srv/pg/etc", "/var/lib/patroni", "/etcetera"])
@@ -526,13 +526,14 @@ def test_configuration_directory_of_its_own(home, folder):
 )
 def test_unit_in_a_directory_given_to_the_account_is_refused(home, option, folder):
     assert refusal(**{option: folder, "unit_path": "/opt/patroni/units/patroni.service"}) == (
-        f"unit_path: /opt/patroni/units/patroni.service lies in {folder} ({option}), which is postgres's, and whoever "
-        "writes the unit becomes root; choose a folder of root's, such as /etc/systemd/system"
+        f"unit_path: /opt/patroni/units/patroni.service must not be in {folder} ({option}), which belongs to "
+        "postgres: whoever can write the unit becomes root; choose a directory that belongs to root, such as "
+        "/etc/systemd/system"
     )
 
 
 def test_unit_in_the_home_is_refused(home):
-    assert f"lies in {home} (user), which is postgres's" in refusal(unit_path=f"{home}/units/patroni.service")
+    assert f"must not be in {home} (user), which belongs to postgres" in refusal(unit_path=f"{home}/units/patroni.service")
 
 
 def test_unit_in_the_home_is_fine_without_root(home, monkeypatch):
@@ -545,20 +546,20 @@ def test_unit_in_the_home_is_fine_without_root(home, monkeypatch):
 @pytest.mark.parametrize("name", ["user", "group"])
 @pytest.mark.parametrize("value", ["", "-x", "a b", "a\nUser=root", "a:b", "../x", "\x1b[0m"])
 def test_name_of_account_or_group_is_refused(home, name, value):
-    assert refusal(check_mode=True, **{name: value}) == f"{name}: {value!r} is no name of an account or a group"
+    assert refusal(check_mode=True, **{name: value}) == f"{name}: must be the name of an account or a group, got {value!r}"
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("", "is no name and no path of an interpreter"),
-        ("python3\n", "is no name and no path of an interpreter"),
-        ("bin/python3", "is no absolute path; one that starts with / is needed"),
-        ("/opt/../python3", "climbs with '..'; name the folder itself"),
+        ("", "must be the name or the path of an interpreter"),
+        ("python3\n", "must be the name or the path of an interpreter"),
+        ("bin/python3", "must be an absolute path"),
+        ("/opt/../python3", "must not contain '..'"),
     ],
 )
 def test_interpreter_is_refused(home, value, reason):
-    assert refusal(python=value) == f"python: {value!r} {reason}"
+    assert refusal(python=value) == f"python: {reason}, got {value!r}"
 
 
 PATHS = ("bin_dir", "pipx_home", "config_dir", "unit_path", "pipx_executable")
@@ -583,28 +584,28 @@ def test_path(home, name, value, read):
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        pytest.param("opt/x.service", "is no absolute path; one that starts with / is needed", id="relative"),
-        pytest.param("~nobody/x.service", "is no absolute path; one that starts with / is needed", id="unknown home"),
-        pytest.param("/opt/../x.service", "climbs with '..'; name the folder itself", id="climbing"),
-        pytest.param("/opt/x.service/..", "climbs with '..'; name the folder itself", id="climbing at the end"),
-        pytest.param("/opt/a\nb.service", "holds a character that cannot be printed; leave it out", id="newline"),
-        pytest.param("/opt/a\tb.service", "holds a character that cannot be printed; leave it out", id="tab"),
-        pytest.param("/opt/a\x1b[0m.service", "holds a character that cannot be printed; leave it out", id="escape"),
-        pytest.param("/opt/a\u2028.service", "holds a character that cannot be printed; leave it out", id="separator"),
+        pytest.param("opt/x.service", "must be an absolute path", id="relative"),
+        pytest.param("~nobody/x.service", "must be an absolute path", id="unknown home"),
+        pytest.param("/opt/../x.service", "must not contain '..'", id="climbing"),
+        pytest.param("/opt/x.service/..", "must not contain '..'", id="climbing at the end"),
+        pytest.param("/opt/a\nb.service", "must not contain characters that cannot be printed", id="newline"),
+        pytest.param("/opt/a\tb.service", "must not contain characters that cannot be printed", id="tab"),
+        pytest.param("/opt/a\x1b[0m.service", "must not contain characters that cannot be printed", id="escape"),
+        pytest.param("/opt/a\u2028.service", "must not contain characters that cannot be printed", id="separator"),
     ],
 )
 def test_path_is_refused(home, name, value, reason):
-    assert refusal(**{name: value}) == f"{name}: {value!r} {reason}"
+    assert refusal(**{name: value}) == f"{name}: {reason}, got {value!r}"
 
 
 @pytest.mark.parametrize("name", ["bin_dir", "pipx_home", "config_dir", "unit_path"])
 def test_empty_path_is_refused(home, name):
-    assert refusal(**{name: ""}) == f"{name}: '' is no absolute path; one that starts with / is needed"
+    assert refusal(**{name: ""}) == f"{name}: must be an absolute path, got ''"
 
 
 def test_root_directory_is_refused_as_configuration_directory(home):
     # The account would become its owner, with mode 0700.
-    assert refusal(config_dir="/").startswith("config_dir: '/' ")
+    assert refusal(config_dir="/").startswith("config_dir: must not be the root directory")
 
 
 @pytest.mark.parametrize(
@@ -623,21 +624,21 @@ def test_config_file(home, value, path):
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("conf/patroni.yaml", "is no absolute path; one that starts with / is needed"),
-        ("./patroni.yaml", "is no absolute path; one that starts with / is needed"),
-        ("", "is no absolute path; one that starts with / is needed"),
-        (".", "is no absolute path; one that starts with / is needed"),
-        ("..", "is no absolute path; one that starts with / is needed"),
-        ("/etc/../patroni.yaml", "climbs with '..'; name the folder itself"),
+        ("conf/patroni.yaml", "must be an absolute path"),
+        ("./patroni.yaml", "must be an absolute path"),
+        ("", "must be an absolute path"),
+        (".", "must be an absolute path"),
+        ("..", "must be an absolute path"),
+        ("/etc/../patroni.yaml", "must not contain '..'"),
     ],
 )
 def test_config_file_is_refused(home, value, reason):
-    assert refusal(config_file=value) == f"config_file: {value!r} {reason}"
+    assert refusal(config_file=value) == f"config_file: {reason}, got {value!r}"
 
 
 def test_config_file_with_a_newline_is_refused(home):
     assert refusal(config_file="a\nExecStartPre=x") == (
-        "config_file: '/etc/patroni/a\\nExecStartPre=x' holds a character that cannot be printed; leave it out"
+        "config_file: must not contain characters that cannot be printed, got '/etc/patroni/a\\nExecStartPre=x'"
     )
 
 
@@ -663,7 +664,7 @@ def test_unit_name_is_refused(home, name):
     path = f"/etc/systemd/system/{name}".rstrip("/")
 
     assert refusal(unit_path=f"/etc/systemd/system/{name}") == (
-        f"unit_path: {path!r} does not end in the name of a unit, such as patroni.service"
+        f"unit_path: must end in the name of a unit such as patroni.service, got {path!r}"
     )
 
 
@@ -672,7 +673,7 @@ def test_patience(name):
     with pytest.raises(PatroniInstallError) as refused:
         _params.patience({**DEFAULTS, name: -1})
 
-    assert str(refused.value) == f"{name}: -1 is negative; 0 or more is needed"
+    assert str(refused.value) == f"{name}: must be 0 or more, got -1"
     assert getattr(_params.patience({**DEFAULTS, name: 0}), name) == 0
 
 
@@ -692,11 +693,11 @@ def test_return_to_a_version_goes_before_the_version(home):
 
 @pytest.mark.parametrize("state", ["absent", "latest"])
 def test_return_to_is_for_what_is_present(home, state):
-    assert refusal(return_to="/x", state=state) == (f"return_to: it goes with state=present, not with state={state}")
+    assert refusal(return_to="/x", state=state) == (f"return_to: can only be used with state=present, not state={state}")
 
 
 def test_keep(home):
-    assert refusal(keep=-1) == "keep: -1 is negative; 0 or more is needed"
+    assert refusal(keep=-1) == "keep: must be 0 or more, got -1"
     assert [desire(keep=keep).keep for keep in (0, 3)] == [0, 3]
     assert desire().keep == 1
 
@@ -762,8 +763,8 @@ def test_check_mode_assumes_a_missing_account(monkeypatch, home, system, release
     assert wanted.account == Account(user, -1, -1, assumed, user, -1, assumed=True)
     assert wanted.bin_dir == f"{assumed}/.local/bin"
     assert host.warnings == [
-        f"the account {user} does not exist yet; what follows assumes that the role init_server "
-        f"will have created it, with the home {assumed}"
+        f"the account {user} does not exist yet; check mode assumes that the role init_server "
+        f"creates it, with the home {assumed}"
     ]
 
 
@@ -776,7 +777,7 @@ def test_without_root_another_account_is_refused(home, monkeypatch):
 
     assert refusal(FakeHost(root=False)) == (
         "installing Patroni for postgres needs root: run with become: true; "
-        "without root only the account that runs the module can be its user"
+        "without root, user must be the account that runs the module"
     )
 
 

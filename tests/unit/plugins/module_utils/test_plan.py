@@ -237,7 +237,7 @@ def test_nothing_to_do(wanted, found):
         ),
         pytest.param(
             {},
-            {"environment": environment(version="4.0.5", extras=("etcd", "aws"), problem="its interpreter is gone")},
+            {"environment": environment(version="4.0.5", extras=("etcd", "aws"), problem="its interpreter is missing")},
             (
                 build(2, "patroni[psycopg2-binary,etcd,aws]==4.0.5", extras=("psycopg2-binary", "etcd", "aws")),
                 switch(2),
@@ -277,19 +277,19 @@ def test_nothing_to_do(wanted, found):
         ),
         pytest.param(
             {},
-            {"environment": environment(version=None, extras=(), problem="it holds no complete patroni")},
+            {"environment": environment(version=None, extras=(), problem="it does not contain a complete patroni")},
             (build(2), switch(2), RemoveEnvironment(generation(1))),
             id="repair of what cannot tell its version",
         ),
         pytest.param(
             {"version": "4.1.5"},
-            {"environment": environment(version="4.0.5", problem="its interpreter is gone")},
+            {"environment": environment(version="4.0.5", problem="its interpreter is missing")},
             (build(2, f"{DEFAULT_REQUIREMENT}==4.1.5"), switch(2), RemoveEnvironment(generation(1))),
             id="repair at the version that is asked for",
         ),
         pytest.param(
             {"state": "latest"},
-            {"environment": environment(version="4.0.5", problem="its interpreter is gone")},
+            {"environment": environment(version="4.0.5", problem="its interpreter is missing")},
             (build(2), switch(2), RemoveEnvironment(generation(1))),
             id="repair at the newest version",
         ),
@@ -710,7 +710,7 @@ def test_root_installs_nothing_that_the_account_could_change_meanwhile():
 
     assert str(refused.value) == (
         "find_links, constraints: postgres can change /srv/wheels, /srv/pins.txt, and root would install pipx from "
-        "there; choose a folder of root's, or name a pipx in pipx_executable"
+        "there; choose a directory that belongs to root, or name a pipx in pipx_executable"
     )
 
 

@@ -231,7 +231,7 @@ def test_next_generation(names, following):
 
 FITTING = environment("/a")
 OTHER_VERSION = environment("/b", version="4.0.5")
-BROKEN = environment("/c", problem="its interpreter is gone")
+BROKEN = environment("/c", problem="its interpreter is missing")
 
 
 @pytest.mark.parametrize(

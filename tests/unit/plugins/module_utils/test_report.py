@@ -170,11 +170,11 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
         ),
         pytest.param(
             {
-                "before": observed(environment=environment(problem="its interpreter is gone")),
+                "before": observed(environment=environment(problem="its interpreter is missing")),
                 "steps": (BuildEnvironment(generation(2), f"{REQUIREMENT}==4.1.5", EXTRAS, None),),
                 "after": OLD,
             },
-            f"Patroni 4.1.5 is installed anew in {POINTER}: its interpreter is gone",
+            f"Patroni 4.1.5 is reinstalled in {POINTER}: its interpreter is missing",
             "4.1.5",
             "4.1.5",
             POINTER,
@@ -182,10 +182,10 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
         ),
         pytest.param(
             {
-                "before": observed(environment=environment(version=None, problem="it holds no complete patroni")),
+                "before": observed(environment=environment(version=None, problem="it does not contain a complete patroni")),
                 "steps": FIRST,
             },
-            f"Patroni would be installed anew in {POINTER}: it holds no complete patroni",
+            f"Patroni would be reinstalled in {POINTER}: it does not contain a complete patroni",
             None,
             None,
             POINTER,
@@ -193,7 +193,7 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
         ),
         pytest.param(
             {"steps": (BuildEnvironment(generation(2), f"{REQUIREMENT}==4.1.5", EXTRAS, "python3.13"),)},
-            f"Patroni 4.1.5 would be installed anew in {POINTER}: its interpreter is /usr/bin/python3.11",
+            f"Patroni 4.1.5 would be reinstalled in {POINTER}: its interpreter is /usr/bin/python3.11",
             "4.1.5",
             "4.1.5",
             POINTER,
@@ -201,7 +201,7 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
         ),
         pytest.param(
             {"steps": (WRITE_UNIT,)},
-            f"Patroni 4.1.5 would be put right in {POINTER}: write_unit",
+            f"Patroni 4.1.5 would be repaired in {POINTER}: write_unit",
             "4.1.5",
             "4.1.5",
             POINTER,
@@ -209,7 +209,7 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
         ),
         pytest.param(
             {"steps": (*TWO_FOLDERS, WRITE_UNIT), "after": OLD},
-            f"Patroni 4.1.5 is put right in {POINTER}: create_directory, write_unit",
+            f"Patroni 4.1.5 is repaired in {POINTER}: create_directory, write_unit",
             "4.1.5",
             "4.1.5",
             POINTER,
@@ -309,11 +309,11 @@ OFFERED = environment(executables=("patroni", "patronictl", "patroni_aws"))
         ),
         pytest.param(
             UPGRADE[0],
-            observed(environment=environment(extras=("etcd",), problem="its interpreter is gone")),
+            observed(environment=environment(extras=("etcd",), problem="its interpreter is missing")),
             [
                 entry(
                     POINTER,
-                    "version: 4.1.5\nextras: etcd\nproblem: its interpreter is gone\n",
+                    "version: 4.1.5\nextras: etcd\nproblem: its interpreter is missing\n",
                     "version: 4.1.6\nextras: etcd, psycopg2-binary\n",
                 )
             ],
@@ -378,7 +378,7 @@ def test_diff_tells_of_directories_in_a_row_at_once():
         pytest.param(
             None,
             environment(versions={"urllib3": "1.26"}),
-            "its urllib3 is 1.26 and the constraints ask for 2.0",
+            "its urllib3 is 1.26 and the constraints require 2.0",
             id="constraints",
         ),
         pytest.param(
@@ -456,13 +456,13 @@ def test_restart_required(before, steps, after, required):
 @pytest.mark.parametrize(
     ("steps", "after", "message"),
     [
-        ((), "before", f"nothing to do but to restart the service: Patroni 4.1.5 in {POINTER}"),
-        (UPGRADE, None, f"Patroni 4.1.6 would be installed in {POINTER} (was 4.1.5), the service is to be restarted"),
-        (UPGRADE, NEW, f"Patroni 4.1.6 is installed in {POINTER} (was 4.1.5), the service is to be restarted"),
+        ((), "before", f"nothing to do but restart the service: Patroni 4.1.5 in {POINTER}"),
+        (UPGRADE, None, f"Patroni 4.1.6 would be installed in {POINTER} (was 4.1.5); restart the service to use it"),
+        (UPGRADE, NEW, f"Patroni 4.1.6 is installed in {POINTER} (was 4.1.5); restart the service to use it"),
         (
             (WRITE_UNIT,),
             None,
-            f"Patroni 4.1.5 would be put right in {POINTER}: write_unit, the service is to be restarted",
+            f"Patroni 4.1.5 would be repaired in {POINTER}: write_unit; restart the service to use it",
         ),
     ],
 )

@@ -186,7 +186,7 @@ def test_host_is_found_in_netrc_under_the_name_that_pip_looks_up(url, names, sho
         (("https://u:p@x:1/", "https://v:p@X:2/"), "but x has two"),
         (("https://u:p%0Aq@x/",), "cannot be printed"),
         (("https://u%07:p@x/",), "cannot be printed"),
-        (("https://[::1/",), "no URL that can be read"),
+        (("https://[::1/",), "not a valid URL"),
         (("/srv/wheels", "file:///srv/wheels"), None),
     ],
 )

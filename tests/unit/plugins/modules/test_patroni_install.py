@@ -446,7 +446,7 @@ def test_pipx_that_pip_takes_for_installed_is_installed_again(make_machine):
     )
 
     assert steps(result) == [("install_pipx", "pipx"), *first_steps(machine)]
-    assert machine.warnings[0].startswith(f"passing over {pipx}, which does not run as postgres: ModuleNotFoundError")
+    assert machine.warnings[0].startswith(f"ignoring {pipx}: it does not run as postgres: ModuleNotFoundError")
 
 
 def test_no_systemd(machine):
@@ -543,14 +543,14 @@ def test_unsupported_system(make_machine):
     result = make_machine("arch").run(fails=True)
 
     assert result["msg"] == (
-        "Arch Linux (ID=arch) belongs to no family that is known here; the Debian family and the RHEL family are"
+        "unsupported distribution: Arch Linux (ID=arch); supported are the Debian and RHEL families"
     )
 
 
 def test_bad_option(machine):
     result = machine.run(fails=True, bin_dir="opt/bin")
 
-    assert result["msg"] == "bin_dir: 'opt/bin' is no absolute path; one that starts with / is needed"
+    assert result["msg"] == "bin_dir: must be an absolute path, got 'opt/bin'"
 
 
 def test_every_option_of_a_first_installation(machine):
@@ -658,7 +658,7 @@ def test_pipx_that_does_not_run_is_ignored_if_another_one_does(machine):
 
     assert result["pipx"]["path"] == works
     assert steps(result) == first_steps(machine)
-    assert machine.warnings == [f"passing over {broken}, which does not run as postgres: no module"]
+    assert machine.warnings == [f"ignoring {broken}: it does not run as postgres: no module"]
 
 
 def test_pipx_of_the_account_is_found(machine):
@@ -898,7 +898,7 @@ def test_command_that_fails_on_redhat(make_machine, index, message, failed):
 def test_command_that_says_nothing(machine):
     result = machine.run(*failing(debian_from_nothing(machine), 3, rc=100), fails=True)
 
-    assert result["msg"] == "apt-get ended with code 100: it said nothing"
+    assert result["msg"] == "apt-get ended with code 100: no output"
 
 
 def test_command_that_is_killed(machine):
@@ -943,7 +943,7 @@ def test_packages_that_bring_no_pipx(machine):
     result = machine.run(*calls, fails=True)
 
     assert result["msg"] == (
-        "no pipx that postgres can run is there after the installation of one; name one in pipx_executable"
+        "pipx was installed, but postgres still cannot run any; set pipx_executable to one that it can run"
     )
     assert steps(result) == [("install_packages", "pipx"), *folders(machine)]
 
@@ -955,7 +955,7 @@ def test_pipx_that_believes_it_has_done(machine):
     result = machine.run(*calls, fails=True)
 
     assert result["msg"] == (
-        f"pipx made an environment that is not complete: its interpreter {machine.built(1)}/bin/python is gone"
+        f"pipx created an incomplete environment: its interpreter {machine.built(1)}/bin/python is missing"
     )
     assert not os.path.lexists(machine.generation(1))
 
@@ -1057,9 +1057,9 @@ def test_index_that_refuses_fails_at_once(machine, status):
 
     assert machine.clock.slept == []
     assert result["msg"] == (
-        f"pipx ended with code 1: https://index.example.org/simple/patroni/: {status}; the package index gave nothing "
-        "for patroni[etcd]: see that it can be reached, that it holds this, and that index_url, find_links and their "
-        "credentials are right"
+        f"pipx ended with code 1: https://index.example.org/simple/patroni/: {status}; the package index offered nothing "
+        "for patroni[etcd]: check that the index is reachable and has it, and that index_url, find_links and their "
+        "credentials are correct"
     )
 
 
@@ -1078,8 +1078,8 @@ def test_wheelhouse_without_a_build_requirement_names_it(machine):
 
     assert machine.clock.slept == []
     assert result["msg"] == (
-        "pipx ended with code 1: pip found no file for setuptools>=40.8.0; find_links hold no file for "
-        "setuptools>=40.8.0 that fits this Python; add it to them, see docs/offline.md"
+        "pipx ended with code 1: pip found no file for setuptools>=40.8.0; find_links contain no file for "
+        "setuptools>=40.8.0 that fits this Python; add one, see docs/offline.md"
     )
 
 
@@ -1128,7 +1128,7 @@ def test_wrong_version_fails_at_once_with_what_there_is(installed):
 
     assert installed.clock.slept == []
     assert result["msg"] == (
-        f"the package index offers no {WANTED}==9.9.9 for this Python; the newest that it offers are "
+        f"the package index offers no {WANTED}==9.9.9 for this Python; the newest versions that it offers are "
         "3.3.10, 3.3.11, 4.0.9, 4.0.10, 4.0.11, 4.1.3, 4.1.4, 4.1.5"
     )
     assert (result["changed"], result["steps"]) == (False, [])
@@ -1491,7 +1491,7 @@ def test_latest_when_the_index_gives_no_answer(installed, pip):
     result = installed.run(shown(installed), index, fails=True, state="latest")
 
     assert result["msg"] == (
-        "the package index does not say which Patroni it offers: ERROR: No matching distribution found for patroni"
+        "cannot find out which Patroni the package index offers: ERROR: No matching distribution found for patroni"
     )
     assert result["rc"] == 1
     assert not os.path.exists(installed.asking)
@@ -1506,7 +1506,7 @@ def test_latest_when_nothing_goes_together(installed, pip):
     )
 
     assert result["msg"] == (
-        f"pip finds no versions that go together for {WANTED}: patroni 4.1.6 depends on click>=5.0; "
+        f"pip found no compatible versions for {WANTED}: patroni 4.1.6 depends on click>=5.0; "
         "The user requested (constraint) click<5; change the version or the constraints"
     )
 
@@ -1538,7 +1538,7 @@ def test_no_pip_runs(installed):
 
     result = installed.run(shown(installed), asks(installed, ["-m", "pip"], **NO_PIP), made, fails=True, state="latest")
 
-    assert result["msg"].endswith("which Patroni it offers: /usr/bin/python3.11: No module named pip")
+    assert result["msg"].endswith("which Patroni the package index offers: /usr/bin/python3.11: No module named pip")
 
 
 def test_an_older_pip_is_asked_by_a_download(installed):
@@ -1595,10 +1595,10 @@ def test_check_mode_asks_the_index_for_the_version(installed, pip):
 
     assert (planned["changed"], planned["version"]) == (True, "4.1.6")
     assert absent["msg"] == (
-        "version: the package index offers no patroni==4.1.6 for this Python; the newest that it offers are 4.0, 5"
+        "version: the package index offers no patroni==4.1.6 for this Python; the newest versions that it offers are 4.0, 5"
     )
     assert refused["msg"] == (
-        "version: pip finds no versions that go together for patroni==4.1.6: patroni 4.1.6 depends on click>=5.0; "
+        "version: pip found no compatible versions for patroni==4.1.6: patroni 4.1.6 depends on click>=5.0; "
         "The user requested (constraint) click<5; change the version or the constraints"
     )
     assert absent["steps"] == refused["steps"] == []
@@ -1651,7 +1651,7 @@ def test_a_label_that_was_lost_is_set_again(installed):
         ("system_u:object_r:postgresql_db_t:s0\n", "system_u:object_r:bin_t:s0\n")
     ]
     assert labels == {script: "system_u:object_r:bin_t:s0"}
-    assert result["msg"] == f"Patroni 4.1.5 is put right in {installed.pointer}: set_label"
+    assert result["msg"] == f"Patroni 4.1.5 is repaired in {installed.pointer}: set_label"
     assert again["changed"] is False
     assert installed.warnings == []
 
@@ -1725,8 +1725,8 @@ def test_dead_interpreter_is_repaired_at_the_same_version(installed):
 
     assert steps(result)[0] == ("build_environment", f"{WANTED}==4.1.5")
     assert result["msg"] == (
-        f"Patroni 4.1.5 is installed anew in {installed.pointer}: "
-        f"its interpreter {installed.built(1)}/bin/python is gone"
+        f"Patroni 4.1.5 is reinstalled in {installed.pointer}: "
+        f"its interpreter {installed.built(1)}/bin/python is missing"
     )
     assert_installed(installed, 2)
 
@@ -1789,9 +1789,9 @@ def test_unit_of_somebody_else_keeps_its_configuration(adopted):
     assert result["config_file"] == planned["config_file"] == config
     assert f' "{config}"\n' in Path(adopted.unit_path).read_text("utf-8")
     told = (
-        f"{adopted.unit_path} was written by somebody else and is replaced, without its settings "
+        f"{adopted.unit_path} was not written by this module and is replaced, without its settings "
         "Service.Environment, Service.LimitNOFILE, Service.ExecStart; "
-        f"what is still needed of them belongs in {adopted.unit_path}.d/local.conf"
+        f"put those that you still need into {adopted.unit_path}.d/local.conf"
     )
     assert adopted.warnings == [told, told]
     assert adopted.run(shown(adopted))["changed"] is False
@@ -1802,8 +1802,8 @@ def test_config_file_comes_before_the_configuration_in_use(adopted):
 
     assert result["config_file"] == f"{adopted.config_dir}/patroni.yaml"
     assert adopted.warnings[1:] == [
-        f"the unit names the configuration {adopted.config_dir}/patroni.yaml, which is missing, and there are "
-        f"{adopted.config_dir}/patroni.yml; set config_file if one of them is meant"
+        f"the unit names the configuration {adopted.config_dir}/patroni.yaml, which does not exist; found instead: "
+        f"{adopted.config_dir}/patroni.yml; set config_file to use one of these"
     ]
 
 
@@ -1823,8 +1823,8 @@ def test_configuration_that_the_unit_does_not_tell(adopted):
 
     assert result["config_file"] == f"{adopted.config_dir}/patroni.yaml"
     assert adopted.warnings[1] == (
-        f"the command in {adopted.unit_path} does not tell which configuration Patroni uses, so the unit will name "
-        f"{adopted.config_dir}/patroni.yaml; set config_file if that is another one"
+        f"cannot tell from the command in {adopted.unit_path} which configuration Patroni uses, so the unit will name "
+        f"{adopted.config_dir}/patroni.yaml; set config_file if it uses another one"
     )
 
 
@@ -1864,9 +1864,9 @@ def test_injected_packages_move_along(injected):
     result = injected.run(*calls[:4], inject(injected, "boto3>1", effect=effect), *calls[4:], version="4.1.4")
 
     assert steps(result) == steps(planned)
-    beside = "(was 4.1.5), with boto3>1 beside it as before"
-    assert result["msg"] == f"Patroni 4.1.4 is installed in {injected.pointer} {beside}"
-    assert planned["msg"] == f"Patroni 4.1.4 would be installed in {injected.pointer} {beside}"
+    again = "(was 4.1.5), again with boto3>1"
+    assert result["msg"] == f"Patroni 4.1.4 is installed in {injected.pointer} {again}"
+    assert planned["msg"] == f"Patroni 4.1.4 would be installed in {injected.pointer} {again}"
     for told in (planned["diff"][0], result["diff"][0]):
         assert "injected: boto3>1\n" in told["before"]
         assert "injected: boto3>1\n" in told["after"]
@@ -1882,7 +1882,7 @@ def test_injected_package_that_cannot_be_installed_any_more(injected):
     )
 
     assert result["msg"] == (
-        "boto3>1 was put into the environment in use beside Patroni, and cannot be installed with "
+        "boto3>1, which somebody added to the environment in use, cannot be installed with "
         f"{WANTED}==4.1.4: ERROR: No matching distribution found for boto3>1; make it available, "
         "or remove it first, as postgres, with 'pip uninstall' in that environment"
     )
@@ -1906,7 +1906,7 @@ def test_injected_package_that_brings_another_patroni(injected):
     result = injected.run(*calls[:4], bring, fails=True, version="4.1.4")
 
     assert result["msg"] == (
-        "with boto3>1, which was put into the environment in use beside Patroni, comes Patroni 4.0.9 in place of "
+        "boto3>1, which somebody added to the environment in use, leads to Patroni 4.0.9 instead of "
         "4.1.4; remove it first, as postgres, with 'pip uninstall' in that environment"
     )
     assert os.readlink(injected.pointer) == injected.built(1)
@@ -1994,7 +1994,7 @@ def test_wrapper_that_starts_another_interpreter(installed):
         ({"rc": 127, "err": "pyenv: py: command not found\n"}, "pyenv: py: command not found"),
         ({"out": "2 /usr/bin/python2.7\n"}, "2 /usr/bin/python2.7"),
         ({"out": "hello\n"}, "hello"),
-        ({"out": ""}, "it said nothing"),
+        ({"out": ""}, "no output"),
     ],
 )
 def test_interpreter_that_is_not_python_3(installed, answers, cause):
@@ -2189,7 +2189,7 @@ def test_environment_is_not_taken_from_what_still_runs_in_it(installed, at_work)
 
     assert [action for action, _target in steps(result)] == ["build_environment", "switch_environment"]
     assert installed.warnings == [
-        f"{installed.generation(1)} is left, because a process still runs in it; the next run removes it"
+        f"did not remove {installed.generation(1)}: a process still runs in it; the next run removes it"
     ]
     assert sum(installed.clock.slept) == pytest.approx(10, abs=0.2)
     assert os.path.isdir(installed.built(1))
@@ -2332,7 +2332,7 @@ def test_kept_environment_that_lost_a_file_is_rebuilt(upgraded):
         ("remove_environment", upgraded.generation(1)),
     ]
     assert planned["steps"] == result["steps"]
-    told = f"{upgraded.built(1)} was kept and does not work any more, so that it goes: its file {lost} is gone"
+    told = f"the kept environment {upgraded.built(1)} no longer works and is removed: its file {lost} is missing"
     assert set(upgraded.warnings) == {told}
     assert_installed(upgraded, 3, kept=[2])
 
@@ -2350,7 +2350,7 @@ def test_kept_environment_that_does_not_run_is_rebuilt(upgraded):
         "remove_environment",
     ]
     assert upgraded.warnings == [
-        f"{upgraded.built(1)} was kept and does not work any more, so that it goes: ImportError: libpq"
+        f"the kept environment {upgraded.built(1)} no longer works and is removed: ImportError: libpq"
     ]
     assert_installed(upgraded, 3, kept=[2])
 
@@ -2620,7 +2620,7 @@ def test_without_root_for_another_account(rootless, monkeypatch):
 
     assert result["msg"] == (
         "installing Patroni for postgres needs root: run with become: true; "
-        "without root only the account that runs the module can be its user"
+        "without root, user must be the account that runs the module"
     )
 
 
