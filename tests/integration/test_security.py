@@ -234,11 +234,11 @@ def test_a_unit_in_the_account_s_hand(host: Host, plant: str) -> None:
         pytest.param(
             "ln -s / {home}/conf; chmod 555 {home}", {"config_dir": "{home}/conf/root"}, id="the same, not writable"
         ),
-        pytest.param("mkdir {home}/u", {"unit_path": "{home}/u/x.service"}, id="a unit in the account's folder"),
+        pytest.param("mkdir {home}/u", {"unit_path": "{home}/u/x.service"}, id="a unit in a directory of the account"),
         pytest.param(
             "mkdir {home}/u; chmod 555 {home}/u {home}",
             {"unit_path": "{home}/u/x.service"},
-            id="a unit in the account's folder, not writable",
+            id="a unit in a directory of the account, not writable",
         ),
         pytest.param(
             "ln -s /etc/systemd/system {home}/u", {"unit_path": "{home}/u/x.service"}, id="a unit behind a link"

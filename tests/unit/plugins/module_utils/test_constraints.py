@@ -54,8 +54,8 @@ def limits(text, file="/srv/c.txt"):
         pytest.param("a (>=1, <2)\nb(==1)", "a>=1,<2 b==1", id="parentheses"),
         pytest.param("a[x, y]==1\nb [z] ==1", "a==1 b==1", id="extras"),
         pytest.param("a==1 --hash=sha256:x", "a==1", id="a hash in the same line"),
-        pytest.param("a==\\\n1\n", "a==1", id="a line that goes on within a requirement"),
-        pytest.param("a==1 \\\n# the end\nb==2", "a==1 b==2", id="a comment ends a line that goes on"),
+        pytest.param("a==\\\n1\n", "a==1", id="a line continued within a requirement"),
+        pytest.param("a==1 \\\n# the end\nb==2", "a==1 b==2", id="a comment ends a continued line"),
         pytest.param("a==1 \\", "a==1", id="a backslash at the end of the file"),
         pytest.param(PIP_COMPILE, "click==8.1.8 patroni==4.0.7", id="pip-compile"),
         pytest.param(

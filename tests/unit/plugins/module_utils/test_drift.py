@@ -146,7 +146,7 @@ FOREIGN_FILE = PathState("file", 0, 0, 0o755)
         pytest.param({}, ("patroni", "patronictl", "patroni_aws"), id="none linked"),
         pytest.param({**LINKED, "patroni": link(f"{LEGACY}/bin/patroni")}, ("patroni",), id="linked to another"),
         pytest.param({**LINKED, "patronictl": link(f"{BIN_DIR}/patroni")}, ("patronictl",), id="linked crosswise"),
-        pytest.param({**LINKED, "foreign": link("/usr/bin/true")}, (), id="a foreign link beside"),
+        pytest.param({**LINKED, "foreign": link("/usr/bin/true")}, (), id="another link next to it"),
         pytest.param({**LINKED, "patroni_aws": FOREIGN_FILE}, (), id="a foreign file under a lesser name"),
         pytest.param({**LINKED, "patroni": FOREIGN_FILE}, ("patroni",), id="a foreign file under patroni"),
     ],

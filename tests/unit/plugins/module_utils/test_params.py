@@ -385,9 +385,7 @@ def test_version(home, name, value):
     ],
 )
 def test_version_is_refused(home, name, value):
-    assert refusal(**{name: value}) == (
-        f"{name}: must be an exact PEP 440 version such as 4.1.5, got {value!r}"
-    )
+    assert refusal(**{name: value}) == f"{name}: must be an exact PEP 440 version such as 4.1.5, got {value!r}"
 
 
 @pytest.mark.parametrize("state", ["latest", "absent"])
@@ -408,9 +406,7 @@ def test_no_extras(home):
     "extra", ["", "etcd,aws", "etcd]", "-etcd", "etcd-", "et cd", "etcd\n", "etcd;x", "etcd@http://x"]
 )
 def test_extra_is_refused(home, extra):
-    assert refusal(extras=["etcd", extra]) == (
-        f"extras: must be names of extras (PEP 508) such as etcd, got {extra!r}"
-    )
+    assert refusal(extras=["etcd", extra]) == f"extras: must be names of extras (PEP 508) such as etcd, got {extra!r}"
 
 
 @pytest.mark.parametrize(
@@ -434,12 +430,12 @@ def test_extra_is_refused(home, extra):
         pytest.param(
             {"find_links": ["https://example.org", "/srv/a\nb"]},
             "index_url, find_links: must not contain characters that cannot be printed",
-            id="newline in a folder",
+            id="newline in a directory",
         ),
         pytest.param(
             {"find_links": ["wheels"]},
             "find_links: must be an absolute path, got 'wheels'",
-            id="relative folder",
+            id="relative directory",
         ),
         pytest.param(
             {"no_index": True},
@@ -497,8 +493,8 @@ def test_bin_dir_on_root_s_path_is_fine_where_root_is_the_account(home):
 @pytest.mark.parametrize(
     ("folder", "holds"),
     [
-        pytest.param("/var", "/var/lib (the system)", id="what lies above a folder of the system's"),
-        pytest.param("/srv", "/srv (the system)", id="a folder of the system's"),
+        pytest.param("/var", "/var/lib (the system)", id="parent of a system directory"),
+        pytest.param("/srv", "/srv (the system)", id="system directory"),
         pytest.param("/usr/bin", "/usr/bin (the system)", id="root's PATH"),
         pytest.param("/opt/patroni", "/opt/patroni/bin (bin_dir)", id="bin_dir"),
         pytest.param("/data/pipx", "/data/pipx (pipx_home)", id="pipx_home"),
@@ -533,7 +529,9 @@ def test_unit_in_a_directory_given_to_the_account_is_refused(home, option, folde
 
 
 def test_unit_in_the_home_is_refused(home):
-    assert f"must not be in {home} (user), which belongs to postgres" in refusal(unit_path=f"{home}/units/patroni.service")
+    assert f"must not be in {home} (user), which belongs to postgres" in refusal(
+        unit_path=f"{home}/units/patroni.service"
+    )
 
 
 def test_unit_in_the_home_is_fine_without_root(home, monkeypatch):
@@ -546,7 +544,9 @@ def test_unit_in_the_home_is_fine_without_root(home, monkeypatch):
 @pytest.mark.parametrize("name", ["user", "group"])
 @pytest.mark.parametrize("value", ["", "-x", "a b", "a\nUser=root", "a:b", "../x", "\x1b[0m"])
 def test_name_of_account_or_group_is_refused(home, name, value):
-    assert refusal(check_mode=True, **{name: value}) == f"{name}: must be the name of an account or a group, got {value!r}"
+    assert (
+        refusal(check_mode=True, **{name: value}) == f"{name}: must be the name of an account or a group, got {value!r}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -693,7 +693,7 @@ def test_return_to_a_version_goes_before_the_version(home):
 
 @pytest.mark.parametrize("state", ["absent", "latest"])
 def test_return_to_is_for_what_is_present(home, state):
-    assert refusal(return_to="/x", state=state) == (f"return_to: can only be used with state=present, not state={state}")
+    assert refusal(return_to="/x", state=state) == f"return_to: can only be used with state=present, not state={state}"
 
 
 def test_keep(home):

@@ -470,7 +470,7 @@ OLD_TEXT = "[Service]\nType=notify\n"
         pytest.param(
             {"unit": MISSING, "unit_dir": missing_place("/etc/systemd/system")},
             (root_folder("/etc/systemd/system"), write_unit(), ReloadSystemd()),
-            id="its folder is missing",
+            id="its directory is missing",
         ),
     ],
 )
@@ -684,7 +684,7 @@ FILE = PathState("file", 0, 0, 0o755)
             observed(unit_dir=Place(HOME, directory(), account_controls=True)),
             f"unit_path: {HOME}/patroni.service lies in a directory that postgres can write to, and whoever writes the "
             "unit becomes root; choose one owned by root, such as /etc/systemd/system",
-            id="the account controls the unit that shall go",
+            id="the account controls the unit to remove",
         ),
         pytest.param(
             {},
@@ -858,7 +858,7 @@ REMOVED = (
                 "bin_dir": missing_place(BIN_DIR, account_controls=True),
             },
             (),
-            id="nothing there, and no folder is made",
+            id="nothing there, and no directory is made",
         ),
     ],
 )

@@ -83,11 +83,11 @@ def found_place(base, path, host, **also):
             ["/home/there"],
             False,
             ("directory", (), True, False, True),
-            id="the folder is the account's, the way is not",
+            id="owned by the account, the parents are not",
         ),
         pytest.param("/home/there", [], False, ("directory", (), False, False, True), id="root's"),
         pytest.param(
-            "/home/there", [], True, ("directory", (), False, False, False), id="root's, and the account is to write"
+            "/home/there", [], True, ("directory", (), False, False, False), id="owned by root, written by the account"
         ),
         pytest.param(
             "/home/a/b",
@@ -97,7 +97,11 @@ def found_place(base, path, host, **also):
             id="missing in a home",
         ),
         pytest.param(
-            "/opt/b", [], True, ("missing", ("/opt", "/opt/b"), False, False, True), id="missing in root's folder"
+            "/opt/b",
+            [],
+            True,
+            ("missing", ("/opt", "/opt/b"), False, False, True),
+            id="missing in a directory owned by root",
         ),
     ],
 )
@@ -110,8 +114,8 @@ def test_place(base, monkeypatch, path, account_writes, for_account, found):
 @pytest.mark.parametrize(
     ("account_writes", "found"),
     [
-        pytest.param(["/home"], ("missing", ("/home/a",), True, True, True), id="its own folder"),
-        pytest.param([], ("missing", ("/home/a",), False, False, False), id="somebody else's folder"),
+        pytest.param(["/home"], ("missing", ("/home/a",), True, True, True), id="its own directory"),
+        pytest.param([], ("missing", ("/home/a",), False, False, False), id="directory of another account"),
     ],
 )
 def test_place_without_root(base, monkeypatch, account_writes, found):
@@ -160,7 +164,7 @@ def test_place_behind_a_link_into_a_directory_of_the_account(base, monkeypatch):
     ("writable", "owner", "controlled"),
     [
         pytest.param(False, 0, False, id="root's"),
-        pytest.param(True, 0, True, id="root's, and writable"),
+        pytest.param(True, 0, True, id="owned by root, and writable"),
         # The owner of a directory can make it writable at any moment.
         pytest.param(False, 1234, True, id="somebody else's"),
         pytest.param(False, FileNotFoundError, False, id="not there"),

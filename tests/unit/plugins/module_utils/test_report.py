@@ -182,7 +182,9 @@ LEGACY_ONLY = observed(environment=environment(LEGACY), pointer=MISSING)
         ),
         pytest.param(
             {
-                "before": observed(environment=environment(version=None, problem="it does not contain a complete patroni")),
+                "before": observed(
+                    environment=environment(version=None, problem="it does not contain a complete patroni")
+                ),
                 "steps": FIRST,
             },
             f"Patroni would be reinstalled in {POINTER}: it does not contain a complete patroni",

@@ -1057,8 +1057,8 @@ def test_index_that_refuses_fails_at_once(machine, status):
 
     assert machine.clock.slept == []
     assert result["msg"] == (
-        f"pipx ended with code 1: https://index.example.org/simple/patroni/: {status}; the package index offered nothing "
-        "for patroni[etcd]: check that the index is reachable and has it, and that index_url, find_links and their "
+        f"pipx ended with code 1: https://index.example.org/simple/patroni/: {status}; the package index offered "
+        "nothing for patroni[etcd]: check that the index is reachable and has it, and that index_url, find_links and their "
         "credentials are correct"
     )
 
@@ -1595,7 +1595,8 @@ def test_check_mode_asks_the_index_for_the_version(installed, pip):
 
     assert (planned["changed"], planned["version"]) == (True, "4.1.6")
     assert absent["msg"] == (
-        "version: the package index offers no patroni==4.1.6 for this Python; the newest versions that it offers are 4.0, 5"
+        "version: the package index offers no patroni==4.1.6 for this Python; the newest versions that it "
+        "offers are 4.0, 5"
     )
     assert refused["msg"] == (
         "version: pip found no compatible versions for patroni==4.1.6: patroni 4.1.6 depends on click>=5.0; "
@@ -2094,7 +2095,7 @@ def test_unit_of_the_account_s_is_taken_from_it(installed):
     [
         pytest.param(UID, GID, 0o755, id="another mode"),
         pytest.param(0, 0, 0o700, id="root's"),
-        pytest.param(0, GID, 0o770, id="root's, and the account may write to it"),
+        pytest.param(0, GID, 0o770, id="owned by root, and the account may write to it"),
         pytest.param(0, 0, 0o777, id="everybody's"),
         pytest.param(UID, 64200, 0o700, id="another group"),
     ],
