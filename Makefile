@@ -63,7 +63,9 @@ site: .venv/dev.stamp build ## Build the documentation site below ./.build/site
 		--dest-dir $(PAGES)/collection pgedge.platform
 	sphinx-build --fail-on-warning --keep-going --quiet -b html -c docs/_site $(PAGES) .build/site
 
-reference: .venv/dev.stamp build ## Generate docs/reference from the documentation in the code
+reference: .venv/dev.stamp ## Generate the files of the role and docs/reference from the documentation in the code
+	python docs/_site/make_role.py
+	$(MAKE) --silent build
 	python docs/_site/make_reference.py
 
 pictures: .venv/dev.stamp build ## Redraw docs/images: overview (needs graphviz), benchmark, and terminals from real runs

@@ -93,14 +93,15 @@ def ansible_lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", tags=["static"])
 def docs(session: nox.Session) -> None:
-    """Documentation: ansible-doc and antsibull-docs take it, the reference is current, links in the tarball work."""
+    """Documentation: ansible-doc and antsibull-docs take it, generated files are current, links in the tarball work."""
     make(session, "build")
     for kind, name in (("module", "patroni_install"), ("role", "install_patroni")):
         session.run("ansible-doc", "--type", kind, f"pgedge.platform.{name}", external=True, silent=True)
     # It logs to the home of whoever calls it.
     home = {"HOME": str(BUILD)}
     run(session, "antsibull-docs", "lint-collection-docs", "--plugin-docs", INSTALLED, env=home)
-    run(session, "python", "docs/_site/make_reference.py", "--check")
+    for script in ("make_role", "make_reference"):
+        run(session, "python", f"docs/_site/{script}.py", "--check")
     run(session, "python", "tests/tarball.py", *BUILD.glob("*.tar.gz"))
     make(session, "site")
 

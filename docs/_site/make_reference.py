@@ -11,7 +11,6 @@ ansible-doc must find the collection (ANSIBLE_COLLECTIONS_PATH).
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import subprocess
@@ -23,6 +22,7 @@ import jinja2
 from antsibull_docs_parser import dom, md
 from antsibull_docs_parser.format import LinkProvider
 from antsibull_docs_parser.parser import Context, parse
+from generated import update
 
 HERE = Path(__file__).parent
 PAGES = HERE.parent / "reference"
@@ -128,21 +128,5 @@ def pages() -> dict[str, str]:
     }
 
 
-def main() -> int:
-    rendered = pages()
-    if "--check" not in sys.argv[1:]:
-        PAGES.mkdir(exist_ok=True)
-        for name, text in rendered.items():
-            (PAGES / name).write_text(text, encoding="utf-8")
-        return 0
-    there = {path.name: path.read_text(encoding="utf-8") for path in PAGES.iterdir()}
-    for name in sorted({*there, *rendered}):
-        old, new = (texts.get(name, "").splitlines(keepends=True) for texts in (there, rendered))
-        sys.stdout.writelines(difflib.unified_diff(old, new, f"docs/reference/{name}", "as the code documents it"))
-    if there != rendered:
-        print("docs/reference/ is not current: run `make reference`")
-    return there != rendered
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(update({PAGES / name: text for name, text in pages().items()}))

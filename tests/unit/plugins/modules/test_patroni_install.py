@@ -1058,8 +1058,8 @@ def test_index_that_refuses_fails_at_once(machine, status):
     assert machine.clock.slept == []
     assert result["msg"] == (
         f"pipx ended with code 1: https://index.example.org/simple/patroni/: {status}; the package index offered "
-        "nothing for patroni[etcd]: check that the index is reachable and has it, and that index_url, find_links and their "
-        "credentials are correct"
+        "nothing for patroni[etcd]: check that the index is reachable and has it, and that index_url, find_links and "
+        "their credentials are correct"
     )
 
 
