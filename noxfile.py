@@ -24,6 +24,21 @@ CLUSTER_TEST = "tests/integration/test_cluster.py"
 SITE_TEST = "tests/integration/test_site.py"
 MACHINE_TEST = "tests/integration/test_machine.py"
 DURATIONS = "--durations=40"
+# What is checked for types besides the plugins: directories to import from, and patterns of files.
+TYPED = [
+    (
+        ("bench", "docs/_site", "tests/unit/docs"),
+        ("noxfile.py", "bench/*.py", "docs/_site/*.py", "scripts/*.py", "tests/*.py"),
+    ),
+    (("tests/integration", "tests/unit/docs"), ("tests/integration/[!t]*.py", "extensions/molecule/*/files/*.py")),
+    (
+        (),
+        tuple(
+            f"{CHECKED.relative_to(CHECKOUT)}/tests/unit/plugins/{name}.py"
+            for name in ("environments", "machine", "models")
+        ),
+    ),
+]
 SCRIPTS = [
     ".ci/run",
     "demo/run",
@@ -70,9 +85,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", tags=["static"])
 def types(session: nox.Session) -> None:
-    """Types of what runs on hosts: mypy, strict."""
+    """Types, of what runs on hosts and of tools, helpers of tests and the benchmark: mypy, strict."""
     make(session, "collection-path")
     run(session, "mypy")
+    for directories, patterns in TYPED:
+        files = [path for pattern in patterns for path in sorted(CHECKOUT.glob(pattern))]
+        run(session, "mypy", *files, env={"MYPYPATH": os.pathsep.join(("collections", "tests", *directories))})
 
 
 @nox.session(venv_backend="none", tags=["static"])

@@ -17,8 +17,8 @@ from results import Candidate, Results, in_turns
 # Runs a script in a host below the interpreter that measures, as the module is run.
 _SCRIPT = "/opt/script"
 _TIMED = f"""cd /; {MEASURED_PYTHON} -c 'import subprocess; subprocess.run(["bash", "{_SCRIPT}"], check=True)'"""
-MEASURED = {"ansible_python_interpreter": MEASURED_PYTHON}
-TRACED = {"ansible_python_interpreter": TRACED_PYTHON}
+MEASURED: dict[str, t.Any] = {"ansible_python_interpreter": MEASURED_PYTHON}
+TRACED: dict[str, t.Any] = {"ansible_python_interpreter": TRACED_PYTHON}
 # Hosts that a fleet of any size is spread over.
 _FLEET_HOSTS = 4
 PLAYS = {"ping": "ping.yml", "module": "module.yml", "role, unvalidated": "unvalidated.yml", "role": "role.yml"}

@@ -57,7 +57,7 @@ def draw(data: Samples, path: Path) -> None:
     panels = {title: bars for title, bars in panels.items() if bars}
     fleets = {forks: _fleet(samples, forks) for forks in _FORKS}
     fleets = {forks: fleet for forks, fleet in fleets.items() if fleet}
-    rows = [row for row in (panels, fleets) if row]
+    rows: list[dict[t.Any, t.Any]] = [row for row in (panels, fleets) if row]
     # What one run costs is a table only.
     if not rows:
         return

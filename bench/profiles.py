@@ -92,7 +92,7 @@ def _tasks(lab: Lab, results: Results, images: Images) -> None:
         )
         tasks = [(title.strip(), float(seconds)) for title, seconds in _TASK.findall(run.output)]
         rest = run.seconds - sum(seconds for _title, seconds in tasks)
-        rows = [["ansible-playbook, outside of tasks", rest], *tasks]
+        rows = [("ansible-playbook, outside of tasks", rest), *tasks]
         results.profile[f"re-run, {name}"] = [[title, 0.0, round(seconds, 3)] for title, seconds in rows]
     results.payload = _parts(payload(controller, host, "role.yml"))
     lab.remove(host)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import statistics
 import typing as t
@@ -120,7 +121,7 @@ def _growth(
         few, many = ((of(costs[b]) - of(costs[a])) / (b - a) for a, b in ((1, 50), (50, 100)))
         return many / few
 
-    rounds = [marginal(lambda taken, number=number: taken[number]) for number in range(len(costs[1]))]
+    rounds = [marginal(operator.itemgetter(number)) for number in range(len(costs[1]))]
     what = f"fleet, forks {forks}: {candidate}, controller's CPU of a host beyond 50 / up to 50"
     return Figure(what, marginal(statistics.median), min(rounds), max(rounds), aim)
 

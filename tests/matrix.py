@@ -130,8 +130,10 @@ def make_environment(core: Core) -> Path:
     with environment.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not python.exists():
-            subprocess.run([uv, "venv", "--quiet", "--python", find_python(core.controller), environment], check=True)
-        sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, core.requirements]
+            found = t.cast(Path, find_python(core.controller))
+            subprocess.run([uv, "venv", "--quiet", "--python", found, environment], check=True)
+        sync: list[str | Path] = [uv, "pip", "sync", "--quiet", "--require-hashes"]
+        sync += ["--python", python, core.requirements]
         subprocess.run(sync, check=True)
     return environment / "bin"
 

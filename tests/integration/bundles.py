@@ -22,6 +22,7 @@ def documented(heading: str, language: str, page: str) -> str:
     """The one example of a language below a heading of a page."""
     text = (CHECKOUT / page).read_text(encoding="utf-8")
     section = re.split(r"^##? ", re.split(rf"^##? {heading}\n", text, flags=re.MULTILINE)[1], flags=re.MULTILINE)[0]
+    example: str
     (example,) = re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
     return example
 
@@ -61,5 +62,5 @@ def play(collections: Path, folder: Path, playbook: str, host: str, *options: st
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_NOCOLOR": "1",
     }
-    command = [BIN / "ansible-playbook", "--inventory", "hosts.ini", *options, "playbook.yml"]
+    command: list[str | Path] = [BIN / "ansible-playbook", "--inventory", "hosts.ini", *options, "playbook.yml"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -66,7 +66,7 @@ def images(engine: None) -> None:
 def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The collection as a user gets it: built, and installed from its tarball."""
     top = tmp_path_factory.mktemp("built")
-    galaxy = [BIN / "ansible-galaxy", "collection"]
+    galaxy: list[str | Path] = [BIN / "ansible-galaxy", "collection"]
     subprocess.run([*galaxy, "build", CHECKOUT, "--output-path", top], check=True)
     (tarball,) = top.glob("*.tar.gz")
     subprocess.run([*galaxy, "install", tarball, "--force", "--offline", "-p", top / "collections"], check=True)

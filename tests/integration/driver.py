@@ -20,10 +20,13 @@ import runpy
 import signal
 import sys
 import time
+import typing as t
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = f"{HERE}/ansible_collections/pgedge/platform/plugins/modules/patroni_install.py"
 FILE_CHANGES = ("mkdir", "rename", "symlink", "unlink", "fchown", "fchmod", "fsync", "utime")
+
+_Function = t.Callable[..., t.Any]
 
 
 class Boundaries:
@@ -40,8 +43,8 @@ class Boundaries:
             print("paused", flush=True)
             signal.pause()
 
-    def around(self, function, *, after=True):
-        def wrapped(*args, **kwargs):
+    def around(self, function: _Function, *, after: bool = True) -> _Function:
+        def wrapped(*args: t.Any, **kwargs: t.Any) -> t.Any:
             # Removing a tree goes through thousands of entries, each relative to a directory.
             if "dir_fd" in kwargs:
                 return function(*args, **kwargs)
@@ -57,12 +60,13 @@ class Boundaries:
 def set_boundaries(boundaries: Boundaries) -> None:
     from ansible_collections.pgedge.platform.plugins.module_utils import _apply, _files, _host
 
-    applier = _apply.Applier
+    applier: t.Any = _apply.Applier
+    host: t.Any = _host.Host
     begin = applier.apply
 
-    def apply(self, steps):
+    def apply(self: t.Any, steps: t.Any) -> t.Any:
         # Only from here on is anything changed.
-        _host.Host.run = boundaries.around(_host.Host.run)
+        host.run = boundaries.around(host.run)
         for name in FILE_CHANGES:
             setattr(os, name, boundaries.around(getattr(os, name), after=False))
         _files.exchange = boundaries.around(_files.exchange)
@@ -73,7 +77,7 @@ def set_boundaries(boundaries: Boundaries) -> None:
         setattr(applier, name, boundaries.around(getattr(applier, name)))
 
 
-def _steps():
+def _steps() -> list[t.Any]:
     from ansible_collections.pgedge.platform.plugins.module_utils import _model
 
     found = (value for value in vars(_model).values() if isinstance(value, type))

@@ -219,7 +219,17 @@ class Machine(Host):
         return self._directory / "console"
 
     def _make_disk(self) -> None:
-        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", self._image.disk.resolve(), "-F", "raw"]
+        create: list[str | Path] = [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-b",
+            self._image.disk.resolve(),
+            "-F",
+            "raw",
+        ]
         subprocess.run([*create, self._directory / "disk"], check=True)
 
     def _command(self) -> list[str | Path]:

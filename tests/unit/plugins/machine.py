@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
-from ansible.module_utils import basic
+from ansible.module_utils import basic, distro
 
 from ansible_collections.pgedge.platform.plugins.module_utils import (
     _apply,
@@ -172,7 +172,7 @@ class Kernel:
         return self._owned(found, path) if dir_fd is None else found
 
     def stat(self, path: t.Any, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
-        found = self._real["stat"](path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+        found: os.stat_result = self._real["stat"](path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
         if isinstance(path, int) or dir_fd is not None:
             return found
         return self._owned(found, self._resolved(path) if follow_symlinks else path)
@@ -218,7 +218,8 @@ class Kernel:
     def open(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if flags & os.O_CREAT and dir_fd is None:
             self._judge(path)
-        return self._real["open"](path, flags, mode, dir_fd=dir_fd)
+        descriptor: int = self._real["open"](path, flags, mode, dir_fd=dir_fd)
+        return descriptor
 
     def lexists(self, path: str) -> bool:
         try:
@@ -250,7 +251,8 @@ class Kernel:
             owner = (0, 0)
         else:
             return found
-        _type, (values, more) = found.__reduce__()
+        reduced: t.Any = found.__reduce__()
+        values, more = reduced[1]
         return os.stat_result((*values[:4], *owner, *values[6:]), more)
 
     def _may_write(self, uid: int, path: str) -> bool:
@@ -526,12 +528,16 @@ class Machine:
         assert self.kernel.breaches == []
         return t.cast("dict[str, t.Any]", result)
 
+    def _make_asking(self, **_where: str) -> str:
+        os.mkdir(self.asking)
+        return self.asking
+
     def _pretend(self, family: str) -> None:
         """Patch the seams between the module and the system."""
         set_attribute = self._monkeypatch.setattr
         for name, value in zip(("id", "like"), DISTRIBUTIONS[family]):
-            set_attribute(_params.distro, name, lambda value=value: value)
-        set_attribute(_params.distro, "name", lambda pretty: DISTRIBUTIONS[family][2])
+            set_attribute(distro, name, lambda value=value: value)
+        set_attribute(distro, "name", lambda pretty: DISTRIBUTIONS[family][2])
         set_attribute(pwd, "getpwnam", {"postgres": self._account()}.__getitem__)
         root = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", "/bin/bash"))
         set_attribute(pwd, "getpwuid", {0: root, UID: self._account()}.__getitem__)
@@ -559,9 +565,7 @@ class Machine:
         for name, value in {**SESSION, "HOME": os.path.dirname(self.base)}.items():
             self._monkeypatch.setenv(name, value)
         set_attribute(basic.AnsibleModule, "tmpdir", self.temporary)
-        set_attribute(
-            _index, "tempfile", SimpleNamespace(mkdtemp=lambda **_where: os.mkdir(self.asking) or self.asking)
-        )
+        set_attribute(_index, "tempfile", SimpleNamespace(mkdtemp=self._make_asking))
         self._monkeypatch.setenv("PATH", f"{self.base}/usr/bin")
 
     def _account(self) -> pwd.struct_passwd:

@@ -146,7 +146,7 @@ def bare(**changes: t.Any) -> Observed:
         ),
         "config_dir": missing_place(CONFIG_DIR),
     }
-    nothing = {
+    nothing: dict[str, t.Any] = {
         "environment": None,
         "executables": {},
         "unit": MISSING,

@@ -13,18 +13,19 @@ from __future__ import annotations
 import os
 import re
 import sys
+import typing as t
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 
-def project(wheel):
+def project(wheel: str) -> str:
     return re.sub(r"[-_.]+", "-", wheel.split("-")[0]).lower()
 
 
 class Index(SimpleHTTPRequestHandler):
-    fatal_address = None
+    fatal_address = ""
     asked = 0
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         matched = re.fullmatch(r"/simple/([^/]+)/", self.path)
         if matched:
             self.send_links(name for name in os.listdir(self.directory) if project(name) == matched.group(1))
@@ -35,7 +36,7 @@ class Index(SimpleHTTPRequestHandler):
                 os._exit(0)
         super().do_GET()
 
-    def send_links(self, wheels):
+    def send_links(self, wheels: t.Iterable[str]) -> None:
         page = "".join(f'<a href="/{name}">{name}</a>\n' for name in sorted(wheels)).encode()
         self.send_response(200 if page else 404)
         self.send_header("Content-Type", "text/html")
@@ -44,7 +45,7 @@ class Index(SimpleHTTPRequestHandler):
         self.wfile.write(page)
 
 
-def main(directory, port, address):
+def main(directory: str, port: str, address: str) -> None:
     Index.fatal_address = address
     os.chdir(directory)
     ThreadingHTTPServer(("", int(port)), Index).serve_forever()

@@ -15,6 +15,7 @@ import json
 import signal
 import sys
 import time
+import typing as t
 
 import psycopg2
 
@@ -23,12 +24,12 @@ PAUSE_SECONDS = 0.01
 told_to_stop = False
 
 
-def stop(_signal, _frame):
+def stop(_signal: int, _frame: object) -> None:
     global told_to_stop
     told_to_stop = True
 
 
-def connect(dsn):
+def connect(dsn: str) -> tuple[t.Any, str]:
     connection = psycopg2.connect(dsn)
     connection.autocommit = True
     cursor = connection.cursor()
@@ -36,7 +37,7 @@ def connect(dsn):
     return cursor, cursor.fetchone()[0]
 
 
-def connect_patiently(dsn):
+def connect_patiently(dsn: str) -> tuple[t.Any, str]:
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -46,9 +47,11 @@ def connect_patiently(dsn):
                 raise
 
 
-def main(path, dsn):
+def main(path: str, dsn: str) -> None:
     signal.signal(signal.SIGTERM, stop)
-    acknowledged, failed, gap, servers = [], 0, 0.0, []
+    acknowledged: list[int] = []
+    servers: list[str] = []
+    failed, gap = 0, 0.0
     cursor, _server = connect(dsn)
     cursor.execute("DROP TABLE IF EXISTS writes")
     cursor.execute("CREATE TABLE writes (number bigint PRIMARY KEY)")
