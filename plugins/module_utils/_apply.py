@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Carrying steps out. Each leaves the host in a state that the next run understands, wherever it is interrupted."""
+"""Carry out the steps. A step interrupted at any point leaves the host in a state that the next run can handle."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if t.TYPE_CHECKING:
 
 _LOCK_POLL_SECONDS = 2.0
 _APT_FAILED = 100
-# A command such as patronictl list is over by then; one that watches the cluster is not waited for.
+# Long enough for a command such as patronictl list to end; one that watches the cluster is not waited for.
 _IN_USE_SECONDS = 10
 
 
@@ -47,7 +47,7 @@ class Applier:
     """Carries out the steps of one plan.
 
     Attributes:
-        pipx: the pipx that builds, found beforehand or after it was installed.
+        pipx: the pipx used for the build, found beforehand or after its installation.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Applier:
         self._host = host
 
     def apply(self, steps: t.Sequence[model.Step]) -> tuple[model.Step, ...]:
-        """Carry out steps in order, and return those that were.
+        """Carry out steps in order, and return those that were carried out.
 
         Raises:
-            PatroniInstallError: a step failed; the error knows which, and which were done before.
+            PatroniInstallError: a step failed; the error contains that step and the steps done before it.
         """
         done: list[model.Step] = []
         for step in steps:
@@ -81,7 +81,7 @@ class Applier:
         return tuple(done)
 
     def _may_wait_for_the_next_run(self, step: model.Step) -> bool:
-        """Whether a step would take away the files of a process that is still at work."""
+        """Return whether a step would remove the files of a process that is still running."""
         if not isinstance(step, model.RemoveEnvironment) or self._host.wait_until_unused(
             step.path, self._desired.account, _IN_USE_SECONDS
         ):
@@ -101,7 +101,7 @@ class Applier:
             raise self._unread("pipx", sources, error) from error
 
     def _examine_update(self, completed: model.Completed) -> model.Completed:
-        """Judge apt-get update by what it is for: one dead source makes it fail, and with none reached it ends well."""
+        """Judge apt-get update by its purpose: one dead source makes it fail, but with none reached it succeeds."""
         failed = completed.rc != 0 or _output.parse_sources(completed.output) or _output.is_transient(completed.output)
         if not failed or _output.is_locked(completed.output):
             return completed
@@ -118,7 +118,7 @@ class Applier:
             raise self._explain_packages(step.target, error, error.completed.output) from error
 
     def _install_with_apt(self, step: model.InstallPackages) -> None:
-        """Install packages, and where apt names what stands in its way, do that first, each once."""
+        """Install packages. If apt names an obstacle, run the remedy and try again, each remedy once."""
         command = _commands.apt_install(step.names, self._patience.lock_timeout)
         remedies: list[list[str]] = []
         said = ""
@@ -134,9 +134,9 @@ class Applier:
             said += self._help_apt(remedy)
 
     def _help_apt(self, remedy: list[str]) -> str:
-        """Run what apt needs before it can install, and return what that said.
+        """Run the command that apt needs before it can install, and return its output.
 
-        Fresh lists are worth another try even if some source could not be read: the installation tells.
+        Fresh lists are worth another try even if a source could not be read: the installation shows if they suffice.
         """
         try:
             self._run_patiently(remedy, _commands.APT_ENVIRONMENT, inherit=NETWORK)
@@ -147,10 +147,10 @@ class Applier:
         return ""
 
     def _explain_packages(self, package: str, error: CommandError, said: str) -> CommandError:
-        """Tell a package that no source offers from sources that could not be read, and name those.
+        """Distinguish a package that no source offers from sources that could not be read, and name those.
 
         Args:
-            said: by all commands that had to do with it.
+            said: the output of all commands involved.
         """
         if not _output.is_unknown_package(error.completed.output):
             return error
@@ -178,9 +178,9 @@ class Applier:
 
     def _install_pipx(self, step: model.InstallPipx) -> None:
         pip = self._host.require("pip3", "python3-pip")
-        with self._netrc(self._host.temporary_folder) as netrc:
+        with self._netrc(self._host.temporary_directory) as netrc:
             sources = _sources.pip_environment(self._desired.sources, netrc)
-            log = _commands.pip_log(self._host.temporary_folder)
+            log = _commands.pip_log(self._host.temporary_directory)
             environment = {**sources, "PIP_ROOT_USER_ACTION": "ignore", "PIP_LOG": log}
             install = functools.partial(
                 self._run_patiently,
@@ -191,17 +191,17 @@ class Applier:
             install(_commands.pip_install(pip, step.requirement))
             self.pipx = find_pipx(self._desired, self._host)
             if self.pipx is None:
-                # pip takes what an interrupted run left half-made for installed.
+                # pip treats a partial installation left by an interrupted run as installed.
                 install(_commands.pip_install(pip, step.requirement, again=True))
 
     @contextlib.contextmanager
-    def _netrc(self, folder: str, *, as_account: bool = False) -> t.Iterator[str | None]:
-        """Hand credentials to pip in a file that nobody else can read, for as long as it needs them."""
+    def _netrc(self, directory: str, *, as_account: bool = False) -> t.Iterator[str | None]:
+        """Pass credentials to pip in a file that nobody else can read, for as long as pip needs them."""
         text = _sources.netrc_text(self._desired.sources)
         if not text:
             yield None
             return
-        path = f"{folder}/netrc"
+        path = f"{directory}/netrc"
         try:
             with self._host.acting(self._desired.account, as_account):
                 _files.write_private(path, text)
@@ -226,7 +226,7 @@ class Applier:
     def _remove_directory(self, step: model.RemoveDirectory) -> None:
         self._remove_environment(step)
         if step.path.startswith(f"{self._desired.generations}/"):
-            # The last of them leaves a folder behind, in which others may have put something.
+            # The directory remains after its last generation is removed, and others may have put something there.
             with self._host.identity(self._desired.account), contextlib.suppress(OSError):
                 os.rmdir(self._desired.generations)
 
@@ -249,7 +249,7 @@ class Applier:
 
     @staticmethod
     def _label_new(path: str) -> None:
-        """Label what systemd is to start, whether or not it may start it as it is: so it is the same on every host."""
+        """Label the file that systemd starts, even if systemd may start it already, so that every host is the same."""
         label = _selinux.read_label(path)
         if label is None or label == _selinux.executable_label(label):
             return
@@ -273,18 +273,19 @@ class Applier:
             self._label_new(f"{step.environment}/bin/patroni")
         self._switch_environment(step)
         with self._host.identity(account):
-            # It is written again when this one is left; should it break before that, it is not taken for complete.
+            # The record is written again when this environment is replaced. If the environment breaks before that, it
+            # must not be taken for complete.
             _kept.remove_record(step.generation)
 
     def _switch_environment(self, step: model.SwitchEnvironment) -> None:
-        # Among the generations, so that it is found and removed if this run does not come to that.
+        # Among the generations, so that it is found and removed if this run does not get that far.
         temporary = f"{self._desired.generations}/{model.SWITCH}"
         directory = os.path.dirname(step.path)
         with self._host.identity(self._desired.account):
             _files.remove_tree(temporary)
             os.symlink(step.environment, temporary)
             os.makedirs(directory, 0o755, exist_ok=True)
-            # Whatever the pointer leads to is on the disk before the pointer is.
+            # The pointer's target must be on disk before the pointer itself.
             _files.sync_filesystem(self._desired.generations)
         if self._may_replace(step):
             with self._host.identity(self._desired.account):
@@ -295,10 +296,10 @@ class Applier:
             _files.remove_tree(temporary)
 
     def _may_replace(self, step: model.SwitchEnvironment) -> bool:
-        """Whether the pointer may be put in place at once: not where an environment lies that is in use.
+        """Return whether the pointer can be put in place now: not while an environment in use occupies its path.
 
-        Such an environment, made by pipx alone, would lose its files to what runs in it. What starts from now on
-        finds the new one already.
+        Replacing such an environment, which was made by pipx alone, would remove the files of processes running in it.
+        Processes started from now on already find the new one.
         """
         if os.path.islink(step.path) or not os.path.lexists(step.path):
             return True
@@ -358,13 +359,13 @@ class Applier:
 
     @contextlib.contextmanager
     def _pipx_environment(self, step: model.BuildEnvironment) -> t.Iterator[dict[str, str]]:
-        """The variables with which pipx works in the generation, for as long as it needs the credentials."""
+        """Provide the variables with which pipx works in the generation, for as long as it needs the credentials."""
         desired = self._desired
         with self._netrc(step.generation, as_account=True) as netrc:
             yield _commands.pipx_environment(step.generation, desired.shared_libraries, desired.sources, netrc)
 
     def _explain_pipx(self, step: model.BuildEnvironment, error: CommandError) -> CommandError:
-        """Tell what an index or a wheelhouse lacks from an index that gave no answer."""
+        """Distinguish packages missing from an index or a wheelhouse from an index that did not answer."""
         output = error.completed.output
         offered, missing = _output.parse_offered(output), _output.parse_missing(output)
         conflict = _output.parse_conflict(output)
@@ -387,10 +388,10 @@ class Applier:
         )
 
     def _make_shared_libraries(self, pipx: model.Pipx, environment: t.Mapping[str, str]) -> None:
-        """Spare pipx a pip that it would install, compile and replace at once; docs/performance.md has what that saves.
+        """Save pipx from installing and compiling a pip that it replaces immediately.
 
-        Newer pipx runs that pip from its wheel too, but does not find Debian's. Where something is missing or fails,
-        pipx goes its own way.
+        See docs/performance.md for the time saved. Newer pipx also runs that pip from its wheel, but does not find
+        Debian's wheel. If something is missing or fails, pipx proceeds in its own way.
         """
         account, path = self._desired.account, self._desired.shared_libraries
         wheel = find_pip_wheel()
@@ -405,17 +406,17 @@ class Applier:
                 return
 
     def _note_python(self, step: model.BuildEnvironment) -> None:
-        """Write down which interpreter was asked for: behind a wrapper or a shim, the environment does not tell."""
+        """Record the requested interpreter: behind a wrapper or a shim, the environment does not show it."""
         with self._host.identity(self._desired.account):
             request = requested_python(self._desired, self._host) if step.python else None
             if request is not None:
                 _files.write_private(f"{step.path}/{model.ASKED_PYTHON}", request)
 
     def _inject(self, step: model.BuildEnvironment) -> None:
-        """Put into the new environment what somebody had put into the former one.
+        """Install in the new environment the packages that someone added to the previous one.
 
         Raises:
-            CommandError: that is no longer possible; nobody asked to lose it.
+            CommandError: they can no longer be installed, and no one requested their removal.
         """
         if not step.injected or self.pipx is None:
             return
@@ -439,7 +440,7 @@ class Applier:
             ) from error
 
     def _examine_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
-        """Add to a failure what pip said, which goes away with the generation, and clear the way for another try."""
+        """Add pip's log, which is removed with the generation, to a failure, and clean up for another try."""
         examined = self._read_pip_log(step, completed)
         if completed.rc != 0:
             with self._host.identity(self._desired.account):
@@ -452,7 +453,7 @@ class Applier:
 
     @staticmethod
     def _with_pip_log(completed: model.Completed, log: str) -> model.Completed:
-        """Add to a failure what pip wrote to its log, and take the log away."""
+        """Add the contents of pip's log to a failure, and remove the log."""
         said = _files.read_text(log) if completed.rc != 0 else None
         _files.remove_file(log)
         if not said:
@@ -460,10 +461,10 @@ class Applier:
         return replace(completed, stderr=f"{completed.stderr}\n{_output.parse_pip_log(said)}")
 
     def _check(self, step: model.BuildEnvironment) -> None:
-        """Prove that the new environment works, as the account.
+        """Verify, as the account, that the new environment works.
 
         Raises:
-            CommandError: it does not.
+            CommandError: it does not work.
         """
         with self._host.identity(self._desired.account):
             built = read_environment(step.path, step.extras)
@@ -485,7 +486,7 @@ class Applier:
             )
 
     def _expose(self, bin_dir: str, environment: str, as_account: bool) -> None:
-        """Link what the environment offers; drop links into it, or into the one before it, that lead nowhere."""
+        """Link the environment's executables, and remove dangling links into it or into the previous environment."""
         directories = Names(self._host, self._desired.account, self._desired.pipx_home)
         with self._host.identity(self._desired.account):
             names = read_executables(os.path.realpath(environment))
@@ -506,7 +507,7 @@ class Applier:
 
     @staticmethod
     def _renew_link(link: str, target: str) -> None:
-        """Lead a link to an executable of something injected to the environment in use; drop it if there is none."""
+        """Point the link of an injected executable to the environment in use; remove it if it has none."""
         if not os.path.lexists(target):
             _files.remove_file(link)
         elif os.readlink(link) != target:
@@ -521,14 +522,14 @@ class Applier:
         inherit: Inherited,
         examine: t.Callable[[model.Completed], model.Completed] = lambda completed: completed,
     ) -> None:
-        """Run a command that works over the network, or that may find another one at work, until it succeeds.
+        """Run a command that uses the network, or that another process may block, until it succeeds.
 
         Args:
-            inherit: the variables of the caller's session that it gets.
-            examine: looks at each result, and may return another in its place.
+            inherit: the variables of the caller's session that the command gets.
+            examine: inspects each result, and may return another in its place.
 
         Raises:
-            CommandError: it failed for a reason that does not pass, or patience is at its end.
+            CommandError: it failed for a permanent reason, or the limits of patience are reached.
         """
         deadline = time.monotonic() + self._patience.lock_timeout
         retries = self._patience.retries

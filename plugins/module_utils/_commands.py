@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Building the commands that are run. Nothing is run here."""
+"""Build the commands to run. Nothing is run here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ansible_collections.pgedge.platform.plugins.module_utils._sources import pi
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
 
-# Packages bring files; they start, stop or restart nothing, which in this mode systemctl does not do for a script of
-# theirs. systemd knows the variable since version 237.
+# Packages must only install files, not start, stop or restart services. In this mode systemctl does none of that for
+# their scripts. systemd supports the variable since version 237.
 DNF_ENVIRONMENT = {"SYSTEMD_OFFLINE": "1"}
-# Nobody answers a question. needrestart, which apt runs after it, restarts services by itself if it is set up to.
+# Nobody can answer prompts. needrestart, which apt runs at the end, restarts services automatically if configured to.
 APT_ENVIRONMENT = {
     **DNF_ENVIRONMENT,
     "DEBIAN_FRONTEND": "noninteractive",
@@ -25,10 +25,10 @@ APT_ENVIRONMENT = {
     "NEEDRESTART_MODE": "l",
     "NEEDRESTART_SUSPEND": "1",
 }
-# A configuration file that somebody changed stays as it is.
+# Keep configuration files that somebody changed.
 _KEEP_CONFFILES = ("--force-confdef", "--force-confold")
 
-# The mirror no longer has the file that the lists name.
+# The mirror no longer has a file that the package lists name.
 _STALE_LISTS = re.compile(r"^E: Failed to fetch .*\b404\b", re.MULTILINE)
 
 _UNIT_PROPERTIES = (
@@ -39,7 +39,7 @@ _UNIT_PROPERTIES = (
     "ExecMainStartTimestampMonotonic",
     "MainPID",
 )
-# What each extra is for, as the module that Python must be able to import.
+# The module that Python must be able to import for each extra.
 _EXTRA_IMPORTS = {
     "aws": "boto3",
     "consul": "patroni.dcs.consul",
@@ -87,9 +87,9 @@ def apt_install(packages: t.Sequence[str], lock_timeout: int) -> list[str]:
 
 
 def dnf_install(packages: t.Sequence[str]) -> list[str]:
-    """Without exit_on_lock dnf waits for another one for as long as that takes.
+    """Install packages; without exit_on_lock, dnf waits indefinitely for another dnf.
 
-    A repository that cannot be read is no reason to stop: what the others offer may be enough.
+    A repository that cannot be read does not stop the installation: the others may be enough.
     """
     return [
         "dnf",
@@ -111,37 +111,37 @@ def pip_install(pip: str, requirement: str, *, again: bool = False) -> list[str]
 
 
 def requirement(version: str | None, extras: tuple[str, ...]) -> str:
-    """Write what pipx installs as one PEP 508 requirement."""
+    """Format what pipx installs as one PEP 508 requirement."""
     listed = f"[{','.join(extras)}]" if extras else ""
     pinned = f"=={version}" if version else ""
     return f"patroni{listed}{pinned}"
 
 
 def pip_ask(pip: t.Sequence[str], requirement: str, *, alone: bool) -> list[str]:
-    """Ask what an installation would choose.
+    """Query what an installation would choose.
 
     Args:
-        alone: leave out what it depends on, which takes longer.
+        alone: leave out the dependencies; resolving them takes longer.
     """
     return [*pip, "install", "--dry-run", "--ignore-installed", *(["--no-deps"] if alone else []), requirement]
 
 
-def pip_download(pip: t.Sequence[str], requirement: str, folder: str) -> list[str]:
-    """Ask a pip before 22.2, about a package alone."""
-    return [*pip, "download", "--no-deps", "--dest", folder, requirement]
+def pip_download(pip: t.Sequence[str], requirement: str, directory: str) -> list[str]:
+    """Query a pip before 22.2 about a package without its dependencies."""
+    return [*pip, "download", "--no-deps", "--dest", directory, requirement]
 
 
 def pip_of(python: str, place: str | None = None) -> list[str]:
-    """Run a pip with a Python that may not have it, without a trace in either.
+    """Run pip with a Python that may not have it, leaving no trace in either.
 
     Args:
-        place: of the package, in a folder or in a wheel; by default the Python's own.
+        place: the path of the pip package, in a directory or in a wheel; by default the Python's own pip.
     """
     return [python, "-I", "-B", *([place] if place else ["-m", "pip"])]
 
 
 def make_environment(python: str, path: str) -> list[str]:
-    """Make an environment that has the pip which came with a Python."""
+    """Create an environment with the pip that came with a Python."""
     return [python, "-I", "-m", "venv", path]
 
 
@@ -151,13 +151,13 @@ def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
 
 
 def ask_interpreter(python: str) -> list[str]:
-    """Ask an interpreter, or what starts one, for its version and its file; of a virtual environment for that below."""
+    """Query the version and file of an interpreter or a wrapper; in a virtual environment, of its base interpreter."""
     found = "getattr(sys, '_base_executable', None) or sys.executable"
     return [python, "-c", f"import os, sys; print('%d %s' % (sys.version_info[0], os.path.realpath({found})))"]
 
 
 def pipx_inject(pipx: str, requirements: t.Sequence[str]) -> list[str]:
-    """Without --force, newer pipx passes over what Patroni brings as well, and does not record it."""
+    """Inject packages; without --force, newer pipx skips those that Patroni also requires and does not record them."""
     return [pipx, "inject", "--force", "patroni", *requirements]
 
 
@@ -172,13 +172,13 @@ def python_version(python: str) -> list[str]:
 
 
 def make_shared_libraries(python: str, path: str, wheel: str, pipx: str) -> list[list[str]]:
-    """Make what pipx makes itself: an environment with the newest pip, which all of its environments share.
+    """Create what pipx would create: an environment with the newest pip, shared by all pipx environments.
 
-    What is not compiled now, Python compiles when it is first used.
+    Python compiles the files when they are first used, so they are not compiled now.
 
     Args:
-        wheel: of the pip that runs meanwhile.
-        pipx: its version; until 1.2 it keeps more than pip there.
+        wheel: the wheel of the pip that does the installation.
+        pipx: the version of pipx; up to 1.2, it keeps more than pip there.
     """
     names = ["pip", "setuptools", "wheel"] if re.match(r"0\.|1\.[012]\b", pipx) else ["pip"]
     return [
@@ -190,13 +190,13 @@ def make_shared_libraries(python: str, path: str, wheel: str, pipx: str) -> list
 def pipx_environment(
     generation: str, shared_libraries: str, sources: Sources, netrc: str | None = None
 ) -> dict[str, str]:
-    """Give pipx a home of its own for one environment, with the layout that every pipx then keeps.
+    """Give pipx a separate home for one environment, which makes every pipx use the same layout.
 
-    What it exposes stays in there too; it is exposed for good only when the environment has proved itself.
+    Everything that pipx exposes stays there too. It is exposed permanently only after the environment is verified.
     """
     return {
         **pip_environment(sources, netrc),
-        # uv, which newer pipx prefers when it is there, ignores PIP_* and pip.conf, a private CA included.
+        # uv, which newer pipx prefers if it is installed, ignores PIP_* and pip.conf, including a private CA.
         "PIPX_DEFAULT_BACKEND": "pip",
         "USE_EMOJI": "0",
         "PIPX_HOME": generation,
@@ -204,7 +204,7 @@ def pipx_environment(
         "PIPX_MAN_DIR": f"{generation}/man",
         "PIPX_COMPLETION_DIR": f"{generation}/completion",
         "PIPX_SHARED_LIBS": shared_libraries,
-        # All that pip says: pipx prints a few lines of it, and pip itself does not print why an index gave nothing.
+        # The full output: pipx prints only a few lines of it, and pip does not print why an index returned nothing.
         "PIP_LOG": pip_log(generation),
     }
 
@@ -214,7 +214,7 @@ def pip_log(directory: str) -> str:
 
 
 def checks(environment: str, extras: t.Sequence[str]) -> list[list[str]]:
-    """Ask a new environment to prove that it works: daemon, control utility, and what the extras are for."""
+    """Build the commands that verify a new environment: the daemon, the control utility and the extras."""
     modules = list(dict.fromkeys(_EXTRA_IMPORTS[extra] for extra in extras if extra in _EXTRA_IMPORTS))
     imported = [f"{environment}/bin/python", "-c", f"import {', '.join(modules)}"]
     return [
@@ -225,7 +225,7 @@ def checks(environment: str, extras: t.Sequence[str]) -> list[list[str]]:
 
 
 def apt_remedy(output: str) -> list[str] | None:
-    """Name the command after which an installation that apt refused may succeed; None where there is none."""
+    """Return the command after which an installation that apt refused may succeed; None if there is none."""
     if _STALE_LISTS.search(output):
         return apt_update()
     if "dpkg --configure -a" in output:

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""What a constraints file of pip allows, in the forms that people, pip-compile and uv write. Pure.
+"""What a pip constraints file allows, in the forms that people, pip-compile and uv write. Pure.
 
-Whatever cannot be judged from the text alone is left out: pip judges it.
+Anything that cannot be evaluated from the text alone is left to pip.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._versions import a
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
 
-# How a file may begin. The second begins with the fourth.
+# Byte order marks. The order matters: the second begins with the fourth.
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\0\0", "utf-32-le"),
@@ -54,11 +54,11 @@ _FULL_VERSIONS = ("python_full_version", "implementation_version")
 
 
 class _Unclear(Exception):
-    """A marker that only pip can judge."""
+    """A marker that only pip can evaluate."""
 
 
 def decode(raw: bytes) -> str:
-    """Read text as pip does: by the mark at its beginning, by what its first lines declare, else as UTF-8."""
+    """Decode text as pip does: by its byte order mark, by the encoding that its first lines declare, or as UTF-8."""
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             return raw.replace(mark, b"", 1).decode(encoding, "replace")
@@ -70,14 +70,14 @@ def decode(raw: bytes) -> str:
 
 
 def parse_limits(text: str, file: str) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
-    """Read what the lines of a file allow, and the paths of files that it names, which count from its own folder.
+    """Parse the limits in a file, and the paths of the files that it includes, resolved against its directory.
 
     Args:
         file: the path that the text was read from.
     """
     limits, nested = [], []
     for line in _logical_lines(text):
-        # pip fills in variables of its own environment, and a URL names no version.
+        # pip substitutes variables from its own environment, and a URL does not name a version.
         if re.search(r"\$\{[A-Z0-9_]+\}", line):
             continue
         included = _NESTED.fullmatch(line)
@@ -99,11 +99,11 @@ def parse_limits(text: str, file: str) -> tuple[tuple[Limit, ...], tuple[str, ..
 
 
 def _logical_lines(text: str) -> t.Iterator[str]:
-    """Join lines that end in a backslash, and leave comments out."""
+    """Join lines that end in a backslash, and remove comments."""
     begun = ""
     for line in text.splitlines():
         if re.match(r"\s*#", line):
-            # Within a line that goes on, it is the last of it.
+            # A comment ends a continued line.
             line = "" if begun else line
         if line.endswith("\\"):
             begun += line[:-1]
@@ -114,12 +114,12 @@ def _logical_lines(text: str) -> t.Iterator[str]:
 
 
 def applicable(sources: Sources, python: str | None) -> tuple[Limit, ...]:
-    """Choose the limits that hold for a Python, such as C(3.11); where it is not known, those that hold for each."""
+    """Select the limits that apply to a Python, such as C(3.11); if it is unknown, those that apply to every Python."""
     return tuple(limit for limit in sources.limits if _holds(limit.marker, python, sources.machine))
 
 
 def contradicted(sources: Sources, python: str | None, name: str, version: str) -> Limit | None:
-    """Find the limit that a version of a distribution breaks; None where there is none, or only pip can tell."""
+    """Find the limit that a version of a distribution violates; None if there is none, or if only pip can tell."""
     return next(
         (
             limit
@@ -131,7 +131,7 @@ def contradicted(sources: Sources, python: str | None, name: str, version: str) 
 
 
 def _holds(marker: str, python: str | None, machine: str) -> bool:
-    """Whether a marker (PEP 508) is true for certain."""
+    """Return whether a marker (PEP 508) is certainly true."""
     if not marker:
         return True
     facts = {
@@ -141,7 +141,7 @@ def _holds(marker: str, python: str | None, machine: str) -> bool:
         "platform_machine": machine,
         "platform_python_implementation": "CPython",
         "implementation_name": "cpython",
-        # Of a constraint it is always empty.
+        # Always empty for a constraint.
         "extra": "",
     }
     if python:
@@ -153,7 +153,7 @@ def _holds(marker: str, python: str | None, machine: str) -> bool:
 
 
 class _Marker:
-    """One marker on its way to a verdict: true, false, or None where it cannot be told."""
+    """The evaluation of one marker: true, false, or None if it cannot be determined."""
 
     def __init__(self, text: str, facts: t.Mapping[str, str]) -> None:
         self._facts = facts
@@ -226,7 +226,7 @@ class _Marker:
 
 
 def _compare_full(python: str, text: str, operator: str) -> bool | None:
-    """Compare a Python of which two numbers are known: the verdict is one only if the third does not matter."""
+    """Compare a Python version of which two numbers are known; None if the result depends on the third."""
     within = f"{text}.".startswith(f"{python}.") and text != f"{python}.*"
     if within and operator in ("==", "!=", "==="):
         return None

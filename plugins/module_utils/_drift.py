@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where what was observed falls short of what is desired: pure judgements that the probe and the plan share."""
+"""Differences between the observed and the desired state: pure functions that the probe and the plan share."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired, Environment, Observed
 
 
-# What an installation cannot do without.
+# The executables that every installation needs.
 ESSENTIAL = ("patroni", "patronictl")
 
 
 def can_notify(version: str | None, distributions: t.Container[str]) -> bool:
-    """Whether a Patroni tells systemd that it is up: from 4.1 on, with systemd-python beside it.
+    """Return whether a Patroni notifies systemd when it is up: 4.1 or newer, with systemd-python installed.
 
     Args:
         version: its version; None for the newest one.
-        distributions: the normalized names of the distributions beside it.
+        distributions: the normalized names of the distributions installed with it.
     """
-    # Candidates for that release do it as well.
+    # Pre-releases of 4.1 do so as well.
     recent = version is None or allows(">=4.1.dev0", version) is not False
     return recent and "systemd-python" in distributions
 
@@ -39,11 +39,11 @@ def can_notify(version: str | None, distributions: t.Container[str]) -> bool:
 def environment_drift(
     desired: Desired, environment: Environment | None, *, newest: str | None = None, python: str | None = None
 ) -> str | None:
-    """Say why an environment has to be built; None where this one does.
+    """Explain why an environment must be built; None if this one matches the desired state.
 
     Args:
-        newest: the newest version that the index offers, where that is what is desired.
-        python: the desired interpreter, links resolved; None where any will do.
+        newest: the newest version that the index offers, if that is the desired one.
+        python: the desired interpreter, links resolved; None if any is acceptable.
     """
     if environment is None:
         return "it does not exist"
@@ -69,9 +69,9 @@ def environment_drift(
 
 
 def unexposed(observed: Observed, environment: Environment) -> tuple[str, ...]:
-    """Name the executables of the environment that C(bin_dir) does not lead to.
+    """List the executables of the environment that C(bin_dir) does not lead to.
 
-    A file of someone else's under the name of a lesser executable is left alone, as pipx does.
+    Someone else's file with the name of a non-essential executable is left alone, as pipx does.
     """
     names = []
     for name in environment.executables:
@@ -84,19 +84,19 @@ def unexposed(observed: Observed, environment: Environment) -> tuple[str, ...]:
 
 
 def public_path(desired: Desired, observed: Observed, environment: Environment) -> str:
-    """The path under which an environment is known: where it is to be found, if that leads to it."""
+    """Return the public path of an environment: that of the pointer, if it leads to the environment."""
     return desired.environment if observed.pointer.target == environment.path else environment.path
 
 
 def target_version(
     desired: Desired, environment: Environment | None, newest: str | None, python: str | None
 ) -> str | None:
-    """The version that a new environment is to have; None for the newest of the index.
+    """Return the version for a new environment; None for the newest in the index.
 
-    A repair keeps the version: nobody asked to lose it.
+    A repair keeps the version, because nobody requested another one.
 
     Args:
-        python: the version of the Python that it is for.
+        python: the version of the Python that the environment is for.
     """
     kept = environment.version if environment and desired.state == "present" else None
     if kept and contradicted(desired.sources, python, "patroni", kept):
@@ -107,7 +107,7 @@ def target_version(
 
 
 def target_extras(desired: Desired, environment: Environment | None) -> tuple[str, ...]:
-    """The extras that a new environment is to have: nobody asked to lose those that were there."""
+    """Return the extras for a new environment; existing ones stay, because nobody requested their removal."""
     if desired.return_to:
         return ()
     return tuple(dict.fromkeys((*desired.extras, *(environment.extras if environment else ()))))
@@ -116,10 +116,10 @@ def target_extras(desired: Desired, environment: Environment | None) -> tuple[st
 def replaces(
     desired: Desired, kept: Environment, environment: Environment | None, *, newest: str | None, python: str | None
 ) -> bool:
-    """Whether an environment that was kept is what would be built otherwise.
+    """Return whether a kept environment can replace the one that would otherwise be built.
 
     Args:
-        kept: the one that was kept, read with the extras that a new environment is to have.
+        kept: the kept one, read with the extras for a new environment.
         environment: the one in use.
         newest, python: as for environment_drift.
     """
@@ -134,7 +134,7 @@ def replaces(
 
 
 def surplus(desired: Desired, observed: Observed, left: Environment | None = None) -> tuple[str, ...]:
-    """Name the kept environments beyond the number that stays; what the service runs in is not for the taking.
+    """List the kept environments beyond the number to keep, except the one that the service runs in.
 
     Args:
         left: the environment that is about to be kept as well, ahead of the others.

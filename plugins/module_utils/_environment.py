@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Telling from an environment's files alone what it holds and whether it runs: no process is started."""
+"""Determine the contents of an environment, and whether it runs, from its files alone: no process is started."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from ansible_collections.pgedge.platform.plugins.module_utils._files import iden
 from ansible_collections.pgedge.platform.plugins.module_utils._model import ASKED_PYTHON, Environment
 from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
 
-# The account can write anything into its files; what is believed of them has to look like what it should be.
+# The account can write anything into its files, so values from them are used only if they have the expected form.
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]*")
 _EXTRA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# A requirement without a URL, which alone an index can answer.
+# A requirement without a URL: an index can resolve no other kind.
 _REQUIREMENT = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[A-Za-z0-9._, -]*\])?"
     r"(?: *(?:===?|~=|!=|<=?|>=?) *[A-Za-z0-9.*+!_-]+ *,?)*"
 )
 _LONGEST_REQUIREMENT = 200
-# pip marks what was asked for by name, not brought by something else (PEP 376).
+# pip marks packages that were requested by name, not installed as a dependency (PEP 376).
 _REQUESTED = "REQUESTED"
-# What comes with an environment, not with what it is for.
+# Packages that belong to the environment itself and are not additions to it.
 _TOOLS = {"pip", "setuptools", "wheel", "patroni"}
 _EXECUTABLE = re.compile(r"patroni[A-Za-z0-9_-]*")
 
 
 class _Broken(Exception):
-    """The environment does not run, and this is why."""
+    """The reason why the environment does not run."""
 
 
 def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
-    """Read the environment at a path, and look for the desired extras in it."""
+    """Read the environment at a path, and check it for the desired extras."""
     recorded = _read_record(path)
     main = recorded.get("main_package", {})
     version = main.get("package_version")
@@ -83,7 +83,7 @@ def read_environment(path: str, extras: t.Sequence[str]) -> Environment:
 
 
 def read_executables(path: str) -> tuple[str, ...]:
-    """Name the executables that Patroni brings in the environment at a path; none where it is not complete."""
+    """List the executables that Patroni provides in the environment at a path; empty if that is incomplete."""
     try:
         return _executables(_distribution(_site_packages(path, _interpreter(path)), "patroni"))
     except _Broken:
@@ -91,9 +91,9 @@ def read_executables(path: str) -> tuple[str, ...]:
 
 
 def shared_libraries_problem(path: str) -> str | None:
-    """Say what is wrong with the environment that pipx shares among its own, which holds their pip.
+    """Describe what is wrong with the environment that all pipx environments share, which contains their pip.
 
-    pipx itself takes one that an interrupted run left half-made for a whole one, and then fails every time.
+    If an interrupted run left it incomplete, pipx itself does not notice, and then fails every time.
     """
     if not os.path.lexists(path):
         return None
@@ -105,7 +105,7 @@ def shared_libraries_problem(path: str) -> str | None:
 
 
 def find_shared_pip(path: str) -> str | None:
-    """Find the pip in the environment that pipx shares among its own; None where it is not whole."""
+    """Find the pip in the environment that all pipx environments share; None if that is incomplete."""
     try:
         return _shared_pip(path)
     except _Broken:
@@ -120,13 +120,13 @@ def _shared_pip(path: str) -> str:
 
 
 def named_version(python: str | None) -> str | None:
-    """Tell a Python's version, such as 3.11, from the name of its executable; None where that does not say."""
+    """Read a Python's version, such as 3.11, from the name of its executable; None if the name does not contain it."""
     matched = re.search(r"/python(3\.\d+)$", python or "")
     return matched.group(1) if matched else None
 
 
 def _read_record(path: str) -> dict[str, t.Any]:
-    """Read what pipx wrote down. It is a help, not a need: its form differs from pipx to pipx."""
+    """Read the metadata that pipx recorded, which is optional: its format differs between versions of pipx."""
     try:
         record = json.loads(read_text(f"{path}/pipx_metadata.json") or "")
         return record if isinstance(record.get("main_package"), dict) else {}
@@ -143,11 +143,11 @@ def _recorded_extras(main: dict[str, t.Any]) -> tuple[str, ...]:
 def _injected(
     recorded: dict[str, t.Any], versions: t.Container[str] | None, requested: t.Mapping[str, str | None]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Find what was put beside Patroni on purpose: requirements, and names of what is from no index.
+    """Find packages that were added to Patroni on purpose: requirements, and names of those not from an index.
 
     Args:
-        versions: what is there; None if that cannot be said, so that the record alone counts.
-        requested: what else pip marks as asked for, as requirements by name; None for what is from no index.
+        versions: the installed packages; None if they are unknown, so that only the record counts.
+        requested: other packages that pip marks as requested, as requirements by name; None if not from an index.
     """
     found = dict(requested)
     packages = recorded.get("injected_packages")
@@ -165,20 +165,20 @@ def _injected(
 
 
 def _requested(packages: str, info: str, extras: t.Iterable[str]) -> dict[str, str | None]:
-    """Find what pip marks as asked for and neither Patroni nor one of its extras brings, by normalized name."""
+    """Find packages that pip marks as requested and neither Patroni nor its extras require, by normalized name."""
     chosen = {None, *map(normalized_name, extras)}
     brought = {*_TOOLS, *(name for name, _more, extra in _requirements(info) if extra in chosen)}
     found: dict[str, str | None] = {}
     for entry in sorted(_distributions(packages)):
         name = normalized_name(entry.partition("-")[0])
         if name not in brought and _EXTRA.fullmatch(name) and os.path.exists(f"{packages}/{entry}/{_REQUESTED}"):
-            # What came from a URL or a file has a record of that (PEP 610).
+            # Packages from a URL or a file have a record of that (PEP 610).
             found[name] = None if os.path.exists(f"{packages}/{entry}/direct_url.json") else name
     return found
 
 
 def _asked_python(path: str, recorded: dict[str, t.Any]) -> str | None:
-    """Read which interpreter was asked for; of an environment that pipx made alone, newer pipx tells."""
+    """Read which interpreter was requested; if pipx alone made the environment, newer versions of pipx record it."""
     written = read_text(f"{path}/{ASKED_PYTHON}")
     source = recorded.get("source_interpreter")
     told = source.get("__Path__") if isinstance(source, dict) else None
@@ -204,7 +204,7 @@ def _site_packages(path: str, python: str | None) -> str:
         found = [name for name in os.listdir(f"{path}/lib") if re.match(r"python3\.\d+$", name)]
     except OSError:
         found = []
-    # After an upgrade of the system /usr/bin/python3 may be another Python, which does not look in the old folder.
+    # After a system upgrade, /usr/bin/python3 may be another Python, which does not search the old directory.
     named = named_version(python)
     expected = f"python{named}" if named else (found or ["python3"])[0]
     if expected not in found:
@@ -227,7 +227,7 @@ def _distributions(packages: str) -> list[str]:
 
 
 def _executables(info: str) -> tuple[str, ...]:
-    """Name the console scripts, per the entry points specification."""
+    """List the console scripts, per the entry points specification."""
     section = ""
     names = []
     for line in (read_text(f"{info}/entry_points.txt") or "").splitlines():
@@ -239,16 +239,16 @@ def _executables(info: str) -> tuple[str, ...]:
 
 
 def _versions(packages: str) -> dict[str, str]:
-    """Read name and version of every distribution from the name of its folder, as PEP 376 forms it."""
+    """Read the name and version of every distribution from its directory name, as defined by PEP 376."""
     named = (name[: -len(".dist-info")].partition("-") for name in _distributions(packages))
     return {normalized_name(name): version for name, _dash, version in named}
 
 
 def _missing_extras(present: t.Container[str], info: str, extras: t.Sequence[str]) -> tuple[str, ...]:
-    """Name the extras of which a required distribution is not there.
+    """List the extras that lack a required distribution.
 
-    A requirement with a further condition (of the Python version, say) is left to pip: judging it takes more than
-    reading, and Patroni has none where it matters.
+    A requirement with another condition (such as the Python version) is left to pip: evaluating it takes more than
+    reading files, and Patroni has no such requirement that matters here.
     """
     lacking = dict.fromkeys(extra for name, more, extra in _requirements(info) if not more and name not in present)
     return tuple(asked for extra in lacking for asked in extras if normalized_name(asked) == extra)
@@ -276,9 +276,9 @@ def _requirements(info: str) -> t.Iterator[tuple[str, bool, str | None]]:
 
 
 def _check_files(packages: str) -> None:
-    """Look for files that were installed and are gone, or were emptied by a power loss.
+    """Check for installed files that are missing or were emptied by a power loss.
 
-    An edited file is not damage: somebody may have patched it. Compiled files are made again by Python.
+    An edited file is not damage: somebody may have patched it. Python recreates compiled files.
     """
     for name in _distributions(packages):
         record = read_text(f"{packages}/{name}/RECORD")
@@ -299,7 +299,7 @@ def _check_files(packages: str) -> None:
 
 
 def _shown(text: str) -> str:
-    """Make fit for a terminal what the account has written."""
+    """Make text that the account wrote safe to print on a terminal."""
     short = text[:200]
     return short if short.isprintable() else repr(short)
 
@@ -309,12 +309,14 @@ def _check_scripts(path: str) -> None:
         script = f"{path}/bin/{name}"
         if not is_executable(script):
             lost = (
-                "cannot be executed (its mode, or a filesystem mounted noexec)" if os.path.isfile(script) else "is missing"
+                "cannot be executed (its mode, or a filesystem mounted noexec)"
+                if os.path.isfile(script)
+                else "is missing"
             )
             raise _Broken(f"its executable {script} {lost}")
         first = (read_text(script) or "").partition("\n")[0]
         interpreter = first[2:].strip().partition("\0")[0]
-        # A path that is too long for a first line is wrapped in /bin/sh; that form is taken on trust.
+        # A path that is too long for a first line is wrapped in /bin/sh; that form is trusted.
         own = identity_of(os.path.dirname(interpreter)) == identity_of(f"{path}/bin")
         if not first.startswith("#!") or not (own or interpreter == "/bin/sh"):
             raise _Broken(f"its executable {script} names the interpreter {_shown(interpreter)}")

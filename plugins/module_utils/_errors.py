@@ -13,20 +13,20 @@ if t.TYPE_CHECKING:
 
 
 class PatroniInstallError(Exception):
-    """Something that was found stands against what was asked for.
+    """The host's state or the options prevent the requested change.
 
     The message says what was found, what is needed and what to do.
 
     Attributes:
         done: the steps carried out before the failure, in order.
-        failed_step: the step that failed; None when the plan could not even be made.
+        failed_step: the step that failed; None if the planning itself failed.
     """
 
     done: tuple[Step, ...] = ()
     failed_step: Step | None = None
 
     def details(self) -> dict[str, object]:
-        """What the failed result says beside the message and the steps."""
+        """Return what the failed result contains in addition to the message and the steps."""
         return {}
 
 

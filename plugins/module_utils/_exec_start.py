@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading a unit that somebody else wrote: which configuration it starts Patroni with, and what else it sets.
+"""Read a unit that somebody else wrote: which configuration it starts Patroni with, and its other settings.
 
-What cannot be told from the text with certainty, such as a variable, is not guessed.
+Anything that cannot be read from the text with certainty, such as a variable, is not guessed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import re
 import typing as t
 
 _SETTING = re.compile(r"[A-Za-z]+\.[A-Za-z0-9]+")
-# Before the command in ExecStart= (systemd.service(5)).
+# Prefixes of the command in ExecStart= (systemd.service(5)).
 _PREFIXES = "@-:+!|"
-# Of systemd.syntax(7); the numeric ones are left out, nobody writes a path with them.
+# From systemd.syntax(7), without the numeric ones: nobody writes a path with them.
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
 _ESCAPED = re.compile(r"\\([abfnrtvs\\\"'])")
 # One word of a command line; a quote in the middle of a word is part of it.
@@ -24,16 +24,16 @@ _WORD = re.compile(
     (?=\s|$)""",
     re.VERBOSE,
 )
-# Options of Python that take no value and do not say what is run.
+# Python options that take no value and do not select what to run.
 _PYTHON_FLAGS = re.compile(r"-[BEIOPRSbdqsuv]+")
-# A command of sh that does nothing but start a program: no variable, no pattern, no second command.
+# An sh command that only starts a program: no variable, no pattern, no second command.
 _PLAIN_SHELL = re.compile(r"(?:exec\s+)?([\w./@%+,:= -]+)")
-# The command with which _unit.py starts what systemd takes under no quoting.
+# The command with which _unit.py starts an executable whose path systemd does not accept in any quoting.
 _SHELL_START = 'exec "$0" "$1"'
 
 
 class _Unclear(Exception):
-    """The text does not tell."""
+    """The text is not conclusive."""
 
 
 class Unit:
@@ -43,7 +43,7 @@ class Unit:
         self.settings = tuple(_settings(text))
 
     def values(self, section: str, name: str) -> list[str]:
-        """The values of a setting; an empty one takes back those before it."""
+        """The values of a setting; an empty value resets those before it."""
         values: list[str] = []
         for found_section, found_name, value in self.settings:
             if (found_section, found_name) == (section, name):
@@ -51,10 +51,10 @@ class Unit:
         return values
 
     def configuration(self, homes: t.Mapping[str, str]) -> str | None:
-        """The absolute path of the configuration that Patroni is started with; None if the text does not tell.
+        """The absolute path of the configuration that Patroni is started with; None if the text is not conclusive.
 
         Args:
-            homes: the homes of accounts by their names, for a working directory of ~.
+            homes: the home directories of accounts by name, for a working directory of ~.
         """
         commands = self.values("Service", "ExecStart")
         if len(commands) != 1:
@@ -75,10 +75,10 @@ class Unit:
 
 
 def configuration_of_process(words: t.Sequence[str], directory: str | None) -> str | None:
-    """The absolute path of the configuration in the command line of a Patroni; None if it does not tell.
+    """The absolute path of the configuration in a Patroni command line; None if that is not conclusive.
 
     Args:
-        directory: the one that the process works in.
+        directory: the working directory of the process.
     """
     try:
         argument = _argument(list(words))
@@ -88,9 +88,9 @@ def configuration_of_process(words: t.Sequence[str], directory: str | None) -> s
 
 
 def programs_of_unit(text: str) -> tuple[str, ...]:
-    """Every absolute path in the commands of a unit, those within the script of a shell included.
+    """Every absolute path in the commands of a unit, including those in a shell script.
 
-    This takes more for a path than there is, so that nothing is overlooked.
+    To overlook nothing, the result may contain words that are not paths.
     """
     unit = Unit(text)
     lines = [value for section, name, value in unit.settings if section == "Service" and name.startswith("Exec")]
@@ -104,15 +104,15 @@ def programs_of_unit(text: str) -> tuple[str, ...]:
 
 
 def _sound(path: str | None) -> str | None:
-    """A path that the option config_file would take as well."""
+    """Return the path if the option config_file would accept it too; otherwise None."""
     sound = path and path.startswith("/") and path.strip("/") and path.isprintable() and ".." not in path.split("/")
     return path if sound else None
 
 
 def lost_settings(old: str, new: str) -> tuple[str, ...]:
-    """Name the settings of one unit that another one lacks or has with another value, as Section.Name.
+    """List the settings of one unit that another one lacks or sets to a different value, as Section.Name.
 
-    Values stay out of it: they may be secret.
+    Values are left out because they may be secret.
     """
     kept = {(section, name, _plain(value)) for section, name, value in Unit(new).settings}
     lost = (
@@ -128,7 +128,7 @@ def _plain(value: str) -> str:
 
 
 def _settings(text: str) -> t.Iterator[tuple[str, str, str]]:
-    """Yield section, name and value of each line, continued lines put together."""
+    """Yield the section, name and value of each setting, with continued lines joined."""
     section = begun = ""
     for line in text.splitlines():
         if line.strip().startswith(("#", ";")):
@@ -145,7 +145,7 @@ def _settings(text: str) -> t.Iterator[tuple[str, str, str]]:
 
 
 def _words(command: str) -> list[str]:
-    """Split a command line as systemd does, the prefixes and a name for the process left out."""
+    """Split a command line as systemd does, without the prefixes and without a name for the process."""
     bare = command.lstrip(_PREFIXES)
     prefixes = command[: len(command) - len(bare)]
     words: list[str] = []
@@ -171,13 +171,13 @@ def _unescaped(matched: re.Match[str]) -> str:
 
 
 def _expanded(word: str, *, variables: bool) -> str:
-    """Take what stands for itself out of a word; a specifier or a variable remains as NUL, which no path holds."""
+    """Unescape %% and $$ in a word; mark a specifier or a variable with NUL, which no path contains."""
     word = re.sub("%(%?)", lambda matched: matched.group(1) or "\0", word)
     return re.sub(r"\$(\$?)", lambda matched: matched.group(1) or "\0", word) if variables else word
 
 
 def _argument(words: list[str]) -> str:
-    """The one argument of Patroni in a command, also when another program starts it."""
+    """The only argument of Patroni in a command, even if another program starts Patroni."""
     if not words:
         raise _Unclear
     name = words[0].rpartition("/")[2]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looking at files and changing them, with whatever identity the process has at that moment.
+"""Read and change files, with the current identity of the process.
 
 Nothing here follows a link in the last component of a path.
 """
@@ -25,7 +25,7 @@ _RENAME_EXCHANGE = 2
 
 
 def look(path: str, *, content: bool = False) -> PathState:
-    """Describe what lies at a path, with its text if that is asked for and it is a file."""
+    """Return the state of a path, including its text if that is requested and it is a file."""
     try:
         found = os.lstat(path)
         target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else None
@@ -38,7 +38,7 @@ def look(path: str, *, content: bool = False) -> PathState:
 
 
 def read_text(path: str) -> str | None:
-    """Read a regular file of a sane size; None for anything else, so that a planted pipe cannot hold up the run."""
+    """Read a regular file of a sane size; None for anything else, so that a planted pipe cannot block the run."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -52,13 +52,13 @@ def read_text(path: str) -> str | None:
 
 
 def ways(path: str) -> list[str]:
-    """A path and the directories that lead to it, outermost first, as they are written."""
+    """A path and its parent directories as written, outermost first."""
     parts = path.split("/")
     return ["/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)]
 
 
 def identity_of(path: str) -> tuple[int, int] | None:
-    """Device and inode of what a path leads to, which all its names share; None if that cannot be seen."""
+    """Device and inode of the target of a path, the same for all its names; None if it cannot be accessed."""
     try:
         found = os.stat(path)
     except OSError:
@@ -67,19 +67,19 @@ def identity_of(path: str) -> tuple[int, int] | None:
 
 
 def is_executable(path: str) -> bool:
-    """Whether the present identity may execute the file that a path leads to."""
+    """Return whether the current identity may execute the file that a path leads to."""
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def make_directory(path: str, uid: int, gid: int, mode: int) -> None:
-    """Create one directory; nobody else can enter it before its owner and mode are right."""
+    """Create one directory; nobody else can enter it before its owner and mode are set."""
     os.mkdir(path, 0o700)
     set_attributes(path, uid, gid, mode)
     sync_directory(os.path.dirname(path))
 
 
 def set_attributes(path: str, uid: int, gid: int, mode: int) -> None:
-    """Give a directory its owner, group and mode, through a descriptor that no link can redirect."""
+    """Set the owner, group and mode of a directory, through a descriptor that no link can redirect."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)
@@ -108,16 +108,16 @@ def replace_file(
     changed_at: float | None = None,
     label: t.Callable[[str], object] | None = None,
 ) -> None:
-    """Put a new file in the place of a path, complete or not at all.
+    """Replace the file at a path with a new one, completely or not at all.
 
-    The file is a new one: a descriptor or hard link that somebody kept to the old one leads nowhere.
+    A descriptor or hard link that somebody kept to the old file does not lead to the new one.
 
     Args:
-        changed_at: the modification time to give it, in seconds since the epoch; by default the present.
-        label: called with the temporary path to give it the security context that the final one shall have.
+        changed_at: the modification time to set, in seconds since the epoch; by default the current time.
+        label: called with the temporary path to set the security context that the final path needs.
     """
-    folder, _slash, name = path.rpartition("/")
-    temporary = f"{folder}/.{name}.new"
+    directory, _slash, name = path.rpartition("/")
+    temporary = f"{directory}/.{name}.new"
     remove_file(temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -135,26 +135,26 @@ def replace_file(
     except BaseException:
         remove_file(temporary)
         raise
-    sync_directory(folder)
+    sync_directory(directory)
 
 
 def replace_link(path: str, target: str) -> None:
-    """Point a link somewhere else, without a moment in which it is not there; syncing the directory is the caller's."""
-    folder, _slash, name = path.rpartition("/")
-    temporary = f"{folder}/.{name}.new"
+    """Point a link at another target, without a moment when it is missing; the caller must sync the directory."""
+    directory, _slash, name = path.rpartition("/")
+    temporary = f"{directory}/.{name}.new"
     remove_file(temporary)
     os.symlink(target, temporary)
     os.rename(temporary, path)
 
 
 def remove_file(path: str) -> None:
-    """Remove a file or a link; that it is gone already is fine."""
+    """Remove a file or a link, if it exists."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder with all that is in it, or a link or file in its place; that it is gone already is fine."""
+    """Remove a directory with all its contents, or a link or file in its place, if it exists."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:
@@ -162,10 +162,10 @@ def remove_tree(path: str) -> None:
 
 
 def exchange(left: str, right: str) -> None:
-    """Swap two paths in one operation, or, where only the left one exists, move it to the right.
+    """Swap two paths in one operation or, if only the left one exists, move it to the right.
 
-    On a filesystem that cannot swap (renameat2(2) names EINVAL), three renames do it, with the right path
-    away for the time between two of them.
+    On a filesystem that cannot swap (renameat2(2) fails with EINVAL), three renames are used instead. The right path
+    is missing between two of them.
     """
     if not os.path.lexists(right):
         os.rename(left, right)
@@ -185,7 +185,7 @@ def exchange(left: str, right: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make entries that were created, renamed or removed in a directory outlast a power loss."""
+    """Make changes to the entries of a directory (created, renamed, removed) survive a power loss."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -194,10 +194,10 @@ def sync_directory(path: str) -> None:
 
 
 def sync_filesystem(path: str) -> None:
-    """Make all that was written on the filesystem of a directory outlast a power loss.
+    """Make everything written to the filesystem of a directory survive a power loss.
 
-    One call for the thousands of files of an environment, where an fsync each would take a wait each; the data of a
-    new file is otherwise written up to 30 seconds after it was closed (ext4(5), commit and auto_da_alloc).
+    One call covers the thousands of files of an environment; an fsync for each would mean a wait for each.
+    Otherwise the data of a new file is written up to 30 seconds after it is closed (ext4(5), commit and auto_da_alloc).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "syncfs"):

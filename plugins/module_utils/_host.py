@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one door to the machine: the only caller of run_command, and the only place that switches identity."""
+"""All access to commands and user identities: the only module that calls run_command or switches identity."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Host:
     """The machine that the module runs on.
 
     Attributes:
-        root: the module runs with root's power and can become the account.
+        root: whether the module runs as root and can switch to the account.
     """
 
     def __init__(self, module: AnsibleModule) -> None:
@@ -42,18 +42,18 @@ class Host:
         os.umask(0o022)
 
     @property
-    def temporary_folder(self) -> str:
-        """A folder of this run alone, which Ansible removes."""
+    def temporary_directory(self) -> str:
+        """A directory for this run only, which Ansible removes."""
         return str(self._module.tmpdir)
 
     def warn(self, message: str) -> None:
         self._module.warn(message)
 
     def hide(self, secrets: t.Iterable[str], *, but: t.Iterable[str] = ()) -> None:
-        """Keep words out of the result, whatever command prints them.
+        """Keep secrets out of the result, whichever command prints them.
 
         Args:
-            but: values of options that are hidden as a whole and hold no secret.
+            but: values of options that are hidden as a whole but contain no secret.
         """
         self._module.no_log_values.difference_update(but)
         self._module.no_log_values.update(secrets)
@@ -66,13 +66,13 @@ class Host:
         account: Account | None = None,
         environment: t.Mapping[str, str] | None = None,
     ) -> Completed:
-        """Run a command to its end, as the present identity or as an account, without a shell.
+        """Run a command to completion, with the current identity or as an account, without a shell.
 
-        A command that cannot be started ends with code 127, as it would in a shell.
+        A command that cannot be started returns code 127, as it would in a shell.
 
         Args:
             inherit: the variables of the caller's session that the command gets; see _inherited.
-            environment: further variables that it gets.
+            environment: additional variables for the command.
         """
         home, user = (account.home, account.name) if account is not None else _present_identity()
         wanted = variables(os.environ, inherit, home=home, user=user, more=environment or {})
@@ -91,8 +91,8 @@ class Host:
                 rc, out, err = self._module.run_command(
                     command,
                     environ_update=wanted,
-                    # Not the home: root may not be able to enter it, and pipx takes what lies there under the name of a
-                    # package for that package.
+                    # Not the home: root may not be able to enter it, and pipx takes a file or directory there with the
+                    # name of a package for that package.
                     cwd="/",
                     umask=0o022,
                     expand_user_and_vars=False,
@@ -105,13 +105,13 @@ class Host:
 
     @contextlib.contextmanager
     def identity(self, account: Account) -> t.Iterator[None]:
-        """Do file work as the account: the kernel then refuses what the account could not do by itself."""
+        """Access files as the account, so that the kernel refuses whatever the account itself may not do."""
         if not self._must_switch(account):
             yield
             return
         groups, gid = os.getgroups(), os.getgid()
         os.setgroups(os.getgrouplist(account.name, account.gid))
-        # The real ids too: access(2) judges by them, and before glibc 2.33 nothing else does.
+        # The real IDs too: access(2) checks those, and before glibc 2.33 there is no other check.
         os.setresgid(account.gid, account.gid, gid)
         os.setresuid(account.uid, account.uid, 0)
         try:
@@ -122,11 +122,11 @@ class Host:
             os.setgroups(groups)
 
     def acting(self, account: Account, as_account: bool) -> t.ContextManager[None]:
-        """The account's identity, or the present one."""
+        """Use the identity of the account, or keep the current one."""
         return self.identity(account) if as_account else contextlib.nullcontext()
 
     def either(self, account: Account, look: t.Callable[[], _Found]) -> _Found:
-        """Look at a file with the present identity or, if the kernel refuses that, with the account's.
+        """Access a file with the current identity or, if the kernel refuses that, as the account.
 
         Root cannot enter a home on NFS that is exported with root_squash.
         """
@@ -141,12 +141,12 @@ class Host:
 
     @contextlib.contextmanager
     def lock(self, account: Account, timeout: int) -> t.Iterator[None]:
-        """Hold the lock that two runs for the same account share: on its home, so that no file is left behind.
+        """Hold the lock shared by runs for the same account. It is on its home, so that no file is left behind.
 
-        Commands inherit it. When this process is killed, what it started may still be at work, and the next run waits.
+        Commands inherit the lock. If this process is killed, its commands may still be running, and the next run waits.
 
         Raises:
-            PatroniInstallError: another run holds it for longer than timeout, in seconds.
+            PatroniInstallError: another run holds the lock for longer than timeout, in seconds.
         """
         with self.identity(account):
             descriptor = os.open(account.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -164,7 +164,7 @@ class Host:
 
     @staticmethod
     def _wait_until(condition: t.Callable[[], bool], timeout: int, poll: float = _POLL_SECONDS) -> bool:
-        """Ask every poll seconds until a condition holds; False when timeout seconds have passed."""
+        """Check every poll seconds until a condition is true; False if timeout seconds have passed."""
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() >= deadline:
@@ -173,8 +173,8 @@ class Host:
         return True
 
     def in_use(self, path: str, account: Account) -> bool:
-        """Whether a process was started from below a directory of the account's, under whatever name."""
-        # A mount with hidepid shows the processes of others to root alone, and NFS the files to the account alone.
+        """Return whether a process was started from inside a directory of the account, under any name."""
+        # With hidepid only root sees the processes of others, and on NFS only the account sees the files.
         origins = _origins()
         with self.identity(account):
             identity = identity_of(path)
@@ -184,25 +184,25 @@ class Host:
             )
 
     def wait_until_unused(self, path: str, account: Account, timeout: int) -> bool:
-        """Wait until that is no more so; False when timeout seconds have passed."""
+        """Wait until no process uses the directory; False if timeout seconds have passed."""
         return self._wait_until(lambda: not self.in_use(path, account), timeout, 0.1)
 
     @staticmethod
-    def find_all(name: str, *folders: str) -> list[str]:
-        """Find executables by the caller's PATH, the usual folders (sudo's secure_path lacks some) and more."""
-        path = dict.fromkeys((*os.environ.get("PATH", "").split(os.pathsep), *ROOT_PATH, *folders))
-        candidates = (os.path.join(folder, name) for folder in path if folder.startswith("/"))
+    def find_all(name: str, *directories: str) -> list[str]:
+        """Find executables in the caller's PATH, the usual directories (sudo's secure_path lacks some) and others."""
+        path = dict.fromkeys((*os.environ.get("PATH", "").split(os.pathsep), *ROOT_PATH, *directories))
+        candidates = (os.path.join(directory, name) for directory in path if directory.startswith("/"))
         return [candidate for candidate in candidates if is_executable(candidate)]
 
     def find(self, name: str) -> str | None:
-        """Find the first executable of a name."""
+        """Find the first executable with a name."""
         return next(iter(self.find_all(name)), None)
 
     def require(self, name: str, package: str) -> str:
         """Find an executable that the system must have.
 
         Raises:
-            PatroniInstallError: it is not there.
+            PatroniInstallError: it was not found.
         """
         found = self.find(name)
         if found is None:
@@ -210,7 +210,7 @@ class Host:
         return found
 
     def label(self, path: str, final: str) -> None:
-        """Give a file the SELinux context that its final path shall have; nothing where SELinux is off."""
+        """Set the SELinux context of a file to that of its final path; does nothing if SELinux is off."""
         if self._module.selinux_enabled():
             context = self._module.selinux_default_context(final)
             self._module.set_context_if_different(path, context, False)
@@ -218,7 +218,7 @@ class Host:
 
 @contextlib.contextmanager
 def _no_session() -> t.Iterator[None]:
-    """Hide the caller's variables: run_command passes all of them on and has no way to leave one out."""
+    """Hide the caller's variables: run_command passes on all of them and cannot leave any out."""
     session = dict(os.environ)
     os.environ.clear()
     try:
@@ -228,7 +228,7 @@ def _no_session() -> t.Iterator[None]:
 
 
 def _present_identity() -> tuple[str, str]:
-    """Name the home and the account of who runs the module; sudo may have kept the caller's variables."""
+    """Return the home and name of the account that runs the module; sudo may have kept the caller's variables."""
     try:
         found = pwd.getpwuid(os.geteuid())
     except KeyError:
@@ -245,18 +245,18 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _origins() -> set[str]:
-    """The directories that processes were started from, by their command lines and by what a Python has loaded.
+    """The directories that processes were started from, by their command lines and the libraries that a Python loaded.
 
-    The first word of a command line is the interpreter in an environment where the executable is a script there, whose
-    file is the system's. A Python that was started by way of a link is told by its libraries: the link may lead
-    elsewhere by now.
+    If the executable is a script in an environment, the first word of the command line is the interpreter in that
+    environment, while the file that runs is a system file. A Python that was started through a link is recognized by
+    its libraries, because the link may lead elsewhere by now.
     """
     found: set[str] = set()
     for entry in filter(str.isdecimal, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             with open(f"/proc/{entry}/cmdline", "rb") as stream:
                 found.add(os.fsdecode(stream.read(_PATH_MAX).partition(b"\0")[0]))
-            # Nothing else is asked what it has loaded: the processes of a database are many.
+            # Other processes are skipped because a database has many.
             if os.path.basename(os.readlink(f"/proc/{entry}/exe")).startswith("python"):
                 with open(f"/proc/{entry}/maps", "rb") as stream:
                     found.update(os.fsdecode(line.split(None, 5)[-1].rstrip()) for line in stream if b".so" in line)

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""Asking the package index: the answer is pip's own, to what an installation would choose. Nothing is changed.
+"""Query the package index: pip itself answers what an installation would choose. Nothing is changed.
 
-Any pip will do that runs with the Python at hand, so that the state of the environment in use does not matter.
+Any pip that runs with the available Python is enough, so the state of the environment in use does not matter.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ if t.TYPE_CHECKING:
         Step,
     )
 
-# Where Debian's and Red Hat's Python have what ensurepip installs.
+# Where the Python of Debian and Red Hat keeps the files that ensurepip installs.
 _PIP_WHEELS = "/usr/share/python-wheels/pip-*.whl"
-# Not where the caller's session points to, which may be root's alone.
-_TEMPORARY = "/tmp"  # noqa: S108 - mkdtemp() makes a folder there that nobody else can enter
+# Not the temporary directory of the caller's session, which may be accessible only to root.
+_TEMPORARY = "/tmp"  # noqa: S108 - mkdtemp() makes a directory there that nobody else can enter
 
 
 def find_pip_wheel() -> str | None:
-    """Find the pip that came with the system's Python."""
+    """Find the pip that came with the system Python."""
     return max(glob.glob(_PIP_WHEELS), default=None)
 
 
 def newest(desired: Desired, environment: Environment, python: str | None, host: Host) -> str | None:
-    """Ask for the newest Patroni that can be had; None where the environment is to be built anew anyway.
+    """Return the newest Patroni available from the index; None if the environment must be rebuilt anyway.
 
-    No answer is newer than that about Patroni alone. Where this is the one that is there, the dearer question about
-    all that it depends on is spared.
+    No answer is newer than the one for Patroni alone. If that version is already installed, the more expensive query
+    that includes all dependencies is skipped.
 
     Args:
-        python: the desired interpreter, links resolved; None where that of the environment will do.
+        python: the requested interpreter, links resolved; None if the environment's interpreter is enough.
 
     Raises:
-        CommandError: the index gives no answer.
+        CommandError: the index does not answer.
     """
     interpreter = python or environment.python
     if interpreter is None or environment.problem:
@@ -67,12 +67,12 @@ def newest(desired: Desired, environment: Environment, python: str | None, host:
 
 
 def expect_offer(desired: Desired, observed: Observed, steps: t.Sequence[Step], host: Host) -> None:
-    """See that the version that is desired, and not there yet, can be had: check mode is to fail as the run would.
+    """Check that the index offers the requested version if not installed, so that check mode fails as a real run would.
 
-    Where there is no Python yet to install it for, nobody can tell.
+    This cannot be determined if there is no Python yet to install it for.
 
     Raises:
-        CommandError: the index has no such version, it does not go with the constraints, or there is no answer.
+        CommandError: the index has no such version, it conflicts with the constraints, or the index does not answer.
     """
     build = next((step for step in steps if isinstance(step, BuildEnvironment)), None)
     interpreter = observed.interpreter
@@ -110,28 +110,29 @@ def _chosen(completed: Completed, wanted: str) -> str:
 
 
 def _ask(desired: Desired, python: str, requirement: str, host: Host, *, alone: bool) -> Completed:
-    """Let pip itself choose, so that all its settings hold: the first pip that gives an answer.
+    """Let pip itself choose, so that all its settings apply. The first pip that answers is used.
 
-    Another than the one that installs is asked about Patroni alone: an older one may not know how to build the rest.
+    A pip other than the one that installs is queried about Patroni alone, because an older pip may not be able to build
+    the dependencies.
     """
     account = desired.account
-    with _folder(desired, host) as folder:
-        variables = _sources.pip_query_environment(desired.sources, _write_netrc(desired, folder, host))
-        for pip, installs in _pips(desired, python, folder, host):
+    with _directory(desired, host) as directory:
+        variables = _sources.pip_query_environment(desired.sources, _write_netrc(desired, directory, host))
+        for pip, installs in _pips(desired, python, directory, host):
             argv = _commands.pip_ask(pip, requirement, alone=alone or not installs)
             completed = host.run(argv, inherit=BUILD, account=account, environment=variables)
             if "no such option: --dry-run" in completed.output:
-                argv = _commands.pip_download(pip, requirement, f"{folder}/packages")
+                argv = _commands.pip_download(pip, requirement, f"{directory}/packages")
                 completed = host.run(argv, inherit=BUILD, account=account, environment=variables)
             if _output.is_pip_answer(completed.rc, completed.output):
                 break
     return completed
 
 
-def _pips(desired: Desired, python: str, folder: str, host: Host) -> t.Iterator[tuple[list[str], bool]]:
-    """Name each pip that a Python may run, and whether it is the one that installs.
+def _pips(desired: Desired, python: str, directory: str, host: Host) -> t.Iterator[tuple[list[str], bool]]:
+    """Yield each pip that a Python may be able to run, and whether it is the one that installs.
 
-    The quicker ones come first: pipx's, the system's, the Python's own, and a new one.
+    The faster ones come first: pipx's pip, the system pip, the interpreter's own pip, and a newly created one.
     """
     legacy = desired.legacy_environment[: -len("/venvs/patroni")]
     with host.identity(desired.account):
@@ -143,14 +144,14 @@ def _pips(desired: Desired, python: str, folder: str, host: Host) -> t.Iterator[
     if wheel:
         yield _commands.pip_of(python, f"{wheel}/pip"), False
     yield _commands.pip_of(python), False
-    made = host.run(_commands.make_environment(python, f"{folder}/venv"), inherit=NOTHING, account=desired.account)
+    made = host.run(_commands.make_environment(python, f"{directory}/venv"), inherit=NOTHING, account=desired.account)
     if made.rc == 0:
-        yield _commands.pip_of(f"{folder}/venv/bin/python"), False
+        yield _commands.pip_of(f"{directory}/venv/bin/python"), False
 
 
 @contextlib.contextmanager
-def _folder(desired: Desired, host: Host) -> t.Iterator[str]:
-    """Have a folder that the account alone can enter, for as long as a question takes."""
+def _directory(desired: Desired, host: Host) -> t.Iterator[str]:
+    """Provide a directory that only the account can enter, for the duration of a query."""
     with host.identity(desired.account):
         path = tempfile.mkdtemp(prefix="patroni_install-", dir=_TEMPORARY)
     try:
@@ -160,11 +161,11 @@ def _folder(desired: Desired, host: Host) -> t.Iterator[str]:
             _files.remove_tree(path)
 
 
-def _write_netrc(desired: Desired, folder: str, host: Host) -> str | None:
-    """Hand credentials to pip unseen: it may have to build a package to learn what that depends on."""
+def _write_netrc(desired: Desired, directory: str, host: Host) -> str | None:
+    """Pass credentials to pip in a private file: it may need to build a package to determine its dependencies."""
     text = _sources.netrc_text(desired.sources)
     if not text:
         return None
     with host.identity(desired.account):
-        _files.write_private(f"{folder}/netrc", text)
-    return f"{folder}/netrc"
+        _files.write_private(f"{directory}/netrc", text)
+    return f"{directory}/netrc"

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which variables of the caller's session a program inherits: those listed here for its kind, and no others.
+"""The variables of the caller's session that a program inherits: only those listed here for its kind.
 
-A list of what to drop is never complete: each program, and each version of it, has variables that change its meaning.
+A list of variables to drop is never complete: each program, in each version, has variables that change its behavior.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import typing as t
 
 Inherited = t.FrozenSet[str]
 
-# Programs that only look, and the checks of Patroni: every PATRONI_* variable is configuration to Patroni.
+# For programs that only read, and for checks of Patroni, which treats every PATRONI_* variable as configuration.
 NOTHING: Inherited = frozenset()
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
-# apt and dnf, which take certificates from their own configuration, or as the TLS library does.
+# For apt and dnf, which find certificates through their own configuration, or as the TLS library does.
 NETWORK: Inherited = frozenset(
     (
         *_PROXIES,
@@ -29,8 +29,8 @@ NETWORK: Inherited = frozenset(
     )
 )
 
-# How pip reaches its index, and which files it accepts. Options of the module decide which versions are installed and
-# where, so nothing that decides either (PIP_PRE, PIP_USER, PIP_TARGET, ...) is here.
+# How pip reaches its index, and which files it accepts. The module's options determine which versions are installed
+# and where, so variables that determine either (PIP_PRE, PIP_USER, PIP_TARGET, ...) are not listed.
 PIP: Inherited = NETWORK | {
     "NETRC",
     "PIP_BUILD_CONSTRAINT",
@@ -52,26 +52,26 @@ PIP: Inherited = NETWORK | {
     "PIP_TIMEOUT",
     "PIP_TRUSTED_HOST",
     "PIP_UPLOADED_PRIOR_TO",
-    # The certificates of the system (truststore), or those of an older pip (legacy-certs).
+    # System certificates (truststore), or those of an older pip (legacy-certs).
     "PIP_USE_DEPRECATED",
     "PIP_USE_FEATURE",
 }
 
-# A build of the account's needs space, which a small /tmp may lack. Not for root, who would write where it leads.
+# A build by the account needs space, which a small /tmp may lack. Not for root, which would write where TMPDIR leads.
 BUILD: Inherited = PIP | {"TMPDIR"}
 
 
 def variables(
     session: t.Mapping[str, str], inherit: Inherited, *, home: str, user: str, more: t.Mapping[str, str]
 ) -> dict[str, str]:
-    """Name all variables that a program gets.
+    """Return all variables that a program gets.
 
-    The fixed locale keeps messages in the language in which their causes are looked for.
+    The fixed locale keeps messages in the language in which the module searches them for causes.
 
     Args:
         session: the caller's variables.
-        home: of who runs the program; sudo may have kept the caller's.
-        more: what the module itself tells the program; it wins over the session.
+        home: the home of the user that runs the program; sudo may have kept the caller's.
+        more: variables that the module itself sets; they take precedence over the session.
     """
     passed = {name: value for name, value in session.items() if name in inherit or name == "PATH"}
     return {**passed, "LC_ALL": "C.UTF-8", **more, "HOME": home, "USER": user, "LOGNAME": user}

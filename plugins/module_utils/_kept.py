@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Environments that were in use and are kept, complete, for the way back.
+"""Environments that were in use and are kept, complete, so that a run can return to them.
 
-Each has a record beside it, written before another environment takes its place. A generation without a record was never
-in use, or is broken. So a run that changes nothing tells the kept ones by one small file each, and does not read them.
+Each has a record next to it, written before another environment takes its place. A generation without a record was
+never in use, or is broken. So a run that changes nothing recognizes the kept environments by one small file each,
+without reading them.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ if t.TYPE_CHECKING:
 RECORD = "kept.json"
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-# Far enough, and no more than every Python and file system can take.
+# Far enough in the future, and within the range of every Python and file system.
 _LAST_MOMENT = 2.0**33
 _BLOCK = 512
-# A look leaves no compiled files behind.
+# A read-only check must not leave compiled files behind.
 _LOOKING = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def read_kept(generations: t.Iterable[str], in_use: str | None) -> tuple[Kept, ...]:
-    """Read the records of the generations that are kept, the one that was in use last first."""
+    """Read the records of the kept generations, the most recently used one first."""
     found = []
     for generation in generations:
         kept = _read_record(generation)
@@ -60,7 +61,7 @@ def read_kept(generations: t.Iterable[str], in_use: str | None) -> tuple[Kept, .
 
 
 def _read_record(generation: str) -> Kept | None:
-    """Read one record. The account can write anything there, so that it has to look like what it should be."""
+    """Read one record. The account can write anything there, so the record is validated."""
     path = f"{generation}/venvs/patroni"
     if not generation.rpartition("/")[2].isdecimal() or look(generation).kind != "directory" or not os.path.isdir(path):
         return None
@@ -77,7 +78,7 @@ def _read_record(generation: str) -> Kept | None:
 
 
 def write_record(step: KeepEnvironment) -> None:
-    """Write the record of an environment that is about to be left, with the identity of the account."""
+    """Write the record of an environment that is about to be replaced, with the identity of the account."""
     record = {
         "version": step.version,
         "size": _size(step.generation),
@@ -91,14 +92,14 @@ def write_record(step: KeepEnvironment) -> None:
 
 
 def remove_record(generation: str) -> None:
-    """Take the record away, so that what an interrupted removal leaves is not taken for complete."""
+    """Remove the record, so that the leftovers of an interrupted removal are not taken for complete."""
     if look(generation).kind == "directory":
         with contextlib.suppress(OSError):
             remove_file(f"{generation}/{RECORD}")
 
 
 def _size(path: str) -> int:
-    """What a tree takes of the disk, in bytes."""
+    """Return the disk usage of a directory tree, in bytes."""
     found = 0
     for directory, directories, files in os.walk(path):
         for name in (*directories, *files):
@@ -110,23 +111,23 @@ def _size(path: str) -> int:
 def examine(
     desired: Desired, host: Host, observed: Observed, *, change_due: bool, known: Observed | None = None
 ) -> Observed:
-    """Read the kept environments, if something is to be done with them, and choose the one to return to.
+    """Read the kept environments, if there is something to do with them, and choose the one to return to.
 
-    That one has to prove that it works, as a new one has to.
+    That environment is verified in the same way as a new one.
 
     Args:
-        change_due: the environment in use is not as desired.
-        known: an earlier observation of this run; what it proved is not proved again.
+        change_due: the environment in use does not match the desired state.
+        known: an earlier observation of this run; its checks are not repeated.
     """
     if not observed.kept or not (change_due or surplus(desired, observed)):
         return observed
     extras = target_extras(desired, observed.environment)
     with host.identity(desired.account):
         environments = [read_environment(kept.path, extras) for kept in observed.kept]
-    spoiled = {environment.path: environment.problem for environment in environments if environment.problem}
+    unusable = {environment.path: environment.problem for environment in environments if environment.problem}
     returning = None
     for environment in environments if change_due else ():
-        if environment.path in spoiled or not replaces(
+        if environment.path in unusable or not replaces(
             desired, environment, observed.environment, newest=observed.newest, python=observed.python
         ):
             continue
@@ -134,25 +135,25 @@ def examine(
         if cause is None:
             returning = environment
             break
-        spoiled[environment.path] = cause
-    gone = (desired.generation_of(path) for path in spoiled)
+        unusable[environment.path] = cause
+    gone = (desired.generation_of(path) for path in unusable)
     return replace(
         observed,
-        kept=tuple(kept for kept in observed.kept if kept.path not in spoiled),
+        kept=tuple(kept for kept in observed.kept if kept.path not in unusable),
         retired=(*observed.retired, *(path for path in gone if path)),
         returning=returning,
-        spoiled=spoiled,
+        unusable=unusable,
     )
 
 
 def _cause(
     desired: Desired, host: Host, environment: Environment, extras: t.Sequence[str], known: Observed | None
 ) -> str | None:
-    """Say why an environment does not work; None if it does."""
+    """Return why an environment does not work; None if it works."""
     if known is not None and known.returning is not None and known.returning.path == environment.path:
         return None
-    if known is not None and environment.path in known.spoiled:
-        return known.spoiled[environment.path]
+    if known is not None and environment.path in known.unusable:
+        return known.unusable[environment.path]
     failed = failed_check(desired, host, environment, extras or environment.extras, looking=True)
     return _output.parse_cause(failed.output) if failed else None
 
@@ -160,7 +161,7 @@ def _cause(
 def failed_check(
     desired: Desired, host: Host, environment: Environment, extras: t.Sequence[str], *, looking: bool = False
 ) -> Completed | None:
-    """Have an environment prove that it works, as the account; return the command that failed, if one did.
+    """Verify, as the account, that an environment works; return the command that failed, if any.
 
     Args:
         looking: nothing may be changed, not even by Python.
@@ -175,7 +176,7 @@ def failed_check(
 
 
 def lacking_extras(environment: Environment, extras: t.Iterable[str]) -> list[str]:
-    """Name the extras that this Patroni does not have; pip passes over them."""
+    """List the extras that this Patroni does not have; pip ignores them."""
     return [extra for extra in extras if environment.offers and normalized_name(extra) not in environment.offers]
 
 

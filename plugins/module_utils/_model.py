@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plain data that flows through the module: what is desired, what is observed, and the steps between.
+"""The plain data that flows through the module: the desired state, the observed state, and the steps between them.
 
 Nothing here touches a machine. Paths are absolute, owners are numeric, modes are permission bits.
 """
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 ENVIRONMENT_MODE = 0o755
 CONFIG_DIR_MODE = 0o700
 UNIT_MODE = 0o644
-# In an environment, the file that says which interpreter was asked for.
+# The file in an environment that records which interpreter was requested.
 ASKED_PYTHON = "asked_python"
-# Among the generations, the name of what is about to be put in place.
+# The name, among the generations, of the link that is about to be put in place.
 SWITCH = "switch"
-# What root finds by name: sudo's secure_path, which lacks some of them, and login(1).
+# The directories that root searches for commands: sudo's secure_path, which lacks some of them, and login(1).
 ROOT_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -28,7 +28,7 @@ class Account:
     """The account that owns and runs Patroni, with the group of its service.
 
     Attributes:
-        assumed: the account does not exist yet; check mode goes on with the family's usual home.
+        assumed: the account does not exist yet; check mode continues with the family's usual home.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Account:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a line of a constraints file allows of a distribution.
+    """The limit that a line of a constraints file sets for a distribution.
 
     Attributes:
-        name: of the distribution, normalized.
-        specifier: as PEP 440 has it, such as ==4.0.7 or <4.1,>=4.0.
-        marker: where the line counts (PEP 508); empty where it does everywhere.
-        file: the file that the line stands in.
+        name: the normalized name of the distribution.
+        specifier: in the format of PEP 440, such as ==4.0.7 or <4.1,>=4.0.
+        marker: the condition under which the line applies (PEP 508); empty if it always applies.
+        file: the file that contains the line.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Limit:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where packages come from; URLs may hold credentials, so that they go into the environment of commands only.
+    """Where packages come from; URLs may contain credentials, so commands get them only in their environment.
 
     Attributes:
         constraints: the path of a constraints file on the host.
-        limits: what this file, and those that it names, allow.
-        machine: what the system calls its hardware, on which a line may depend.
+        limits: the limits in this file and in those that it names.
+        machine: the hardware name that the system reports; a line may depend on it.
     """
 
     index_url: str | None = None
@@ -76,21 +76,21 @@ class Sources:
 
     @property
     def local(self) -> tuple[str, ...]:
-        """The paths on the host among them."""
+        """Return the sources that are paths on the host."""
         links = tuple(link for link in self.find_links if ":" not in link)
         return (*links, self.constraints) if self.constraints else links
 
 
 @dataclass(frozen=True)
 class Desired:
-    """The state that the host shall be in, every default filled in.
+    """The desired state, with all defaults resolved.
 
-    Paths have one name for each directory: without links, and without the second name that a bind mount gives.
+    Paths use one name for each directory: without links, and without the second name that a bind mount creates.
 
     Attributes:
-        legacy_environment: where pipx before 1.3 puts the environment when left to itself.
-        config_chosen: the operator chose config_path; otherwise a configuration that the unit names comes before it.
-        typed: what the operator calls each directory, by its name in the plan.
+        legacy_environment: where pipx before 1.3 puts the environment by default.
+        config_chosen: the operator chose config_path; otherwise a configuration that the unit names takes precedence.
+        typed: the operator's name for each directory, by its name in the plan.
     """
 
     state: str
@@ -119,25 +119,25 @@ class Desired:
 
     @property
     def environment(self) -> str:
-        """Where the environment is found, whatever this pipx's own default is: a link to the generation in use."""
+        """The path of the environment, whatever the default of this pipx is: a link to the generation in use."""
         return f"{self.pipx_home}/venvs/patroni"
 
     @property
     def generations(self) -> str:
-        """The folder of the environments that were built, each in a numbered folder of its own.
+        """The directory of the environments that were built, each in a numbered directory of its own.
 
-        An environment never changes its path, so what started in it keeps finding its own files, not those of the
-        next one.
+        An environment never changes its path, so processes started in it keep finding their own files, not those of
+        the next one.
         """
         return f"{self.pipx_home}/patroni"
 
     def generation_of(self, environment: str) -> str | None:
-        """The generation that holds an environment; None for an environment that was not built here."""
+        """Return the generation that contains an environment; None if the environment was not built here."""
         path, _venvs, rest = environment.rpartition("/venvs/")
         return path if rest == "patroni" and path.rpartition("/")[0] == self.generations else None
 
     def shown(self, path: str) -> str:
-        """The name of a path as the operator calls it, for messages, results and the unit."""
+        """Return the operator's name for a path, for messages, results and the unit."""
         leading = [name for name in self.typed if f"{path}/".startswith(f"{name}/")]
         if not leading:
             return path
@@ -145,9 +145,9 @@ class Desired:
         return path.replace(longest, self.typed[longest], 1)
 
     def owns(self, path: str) -> bool:
-        """Whether a path leads into an environment of this installation."""
+        """Return whether a path is inside an environment of this installation."""
         own = (self.environment, self.generations, self.legacy_environment)
-        return any(path.startswith(f"{folder}/") for folder in own)
+        return any(path.startswith(f"{directory}/") for directory in own)
 
     @property
     def shared_libraries(self) -> str:
@@ -165,7 +165,7 @@ class Desired:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to bear with what passes by itself. Times are in seconds."""
+    """Retry and timeout limits. Times are in seconds."""
 
     lock_timeout: int = 300
     retries: int = 5
@@ -177,8 +177,8 @@ class Completed:
     """A command that has ended.
 
     Attributes:
-        program: the name of what was run, without what switched the account for it.
-        argv: all that was run.
+        program: the name of the program, without the command that switched to the account.
+        argv: the complete command.
     """
 
     program: str
@@ -194,13 +194,13 @@ class Completed:
 
 @dataclass(frozen=True)
 class PathState:
-    """What lies at a path; links are not followed.
+    """The state of a path; links are not followed.
 
     Attributes:
         kind: one of missing, file, directory, link, other.
-        text: the content, of a file whose content was asked for.
-        target: where a link leads, as it is written in the link.
-        changed_at: when the content changed last, in seconds since the epoch.
+        text: the content of a file, if it was requested.
+        target: where a link leads, as written in the link.
+        changed_at: when the content last changed, in seconds since the epoch.
     """
 
     kind: str = "missing"
@@ -216,20 +216,20 @@ class PathState:
         return self.kind != "missing"
 
     def has(self, uid: int, gid: int, mode: int) -> bool:
-        """Whether owner, group and permission bits are these."""
+        """Return whether the owner, group and permission bits match."""
         return (self.uid, self.gid, self.mode) == (uid, gid, mode)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A directory that is needed, and what of the way to it is missing.
+    """A required directory, and the missing part of the path to it.
 
     Attributes:
-        missing: the components to be created, outermost first.
-        account_controls: the account can write to the folder or to one on the way, so that only its own identity is
-            safe in there.
-        way_controlled: the account can write to one on the way, so that only its own identity is safe with the folder.
-        writable: whoever acts there (see above) may create entries in the innermost folder that exists.
+        missing: the components to create, outermost first.
+        account_controls: the account can write to the directory or to one on the way, so only its own identity is safe
+            inside it.
+        way_controlled: the account can write to one on the way, so only its own identity is safe for the directory.
+        writable: the identity that acts there (see above) may create entries in the innermost existing directory.
     """
 
     path: str
@@ -242,21 +242,22 @@ class Place:
 
 @dataclass(frozen=True)
 class Environment:
-    """A Python environment that holds, or should hold, a Patroni; read from its files alone.
+    """A Python environment that contains, or should contain, Patroni; read only from its files.
 
     Attributes:
-        path: where it lies, links resolved.
-        version: Patroni's version; None when it cannot be told.
+        path: its path, links resolved.
+        version: Patroni's version; None if it cannot be determined.
         extras: the extras that pipx recorded.
-        missing: the desired extras of which a distribution is not there.
+        missing: the desired extras that lack a distribution.
         versions: the version of each distribution, by normalized name.
-        python: the interpreter, links resolved; None when it is gone.
-        asked_python: which file was asked for as the interpreter, as _probe.py writes it down; None if that is unknown.
-        python_version: of the Python that its packages are for, such as 3.11; None when that cannot be told.
-        problem: why it does not run; None when it does.
-        executables: the names of the executables that Patroni brings.
-        injected: what was put beside Patroni on purpose, as requirements.
-        stuck: the names of what was put there on purpose and cannot be asked of an index again.
+        python: the interpreter, links resolved; None if it no longer exists.
+        asked_python: the file requested as the interpreter, in the notation of _probe.py; None if unknown.
+        python_version: the version of the Python that its packages are for, such as 3.11; None if it cannot be
+            determined.
+        problem: why it does not run; None if it runs.
+        executables: the names of the executables that Patroni provides.
+        injected: packages that were added to Patroni on purpose, as requirements.
+        stuck: the names of packages that were added on purpose and cannot be requested from an index again.
         offers: the normalized names of the extras that this Patroni has.
         changed_at: when it was put in place, in seconds since the epoch.
     """
@@ -279,11 +280,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class Label:
-    """A SELinux label that keeps systemd from starting a file.
+    """An SELinux label that prevents systemd from starting a file.
 
     Attributes:
-        needed: the one that it should have.
-        account_controls: the account can change the way to the file, so that only its own identity is safe there.
+        needed: the label that the file should have.
+        account_controls: the account can change the path to the file, so only its own identity is safe there.
     """
 
     path: str
@@ -294,14 +295,16 @@ class Label:
 
 @dataclass(frozen=True)
 class Kept:
-    """An environment that was in use and stays, complete, for the way back; from what was noted when it was left.
+    """An environment that was in use and is kept, complete, so that a run can return to it.
+
+    The values come from the record that was written when another environment took its place.
 
     Attributes:
-        path: of the environment itself.
-        size: of its generation on the disk, in bytes.
-        left_at: when another one took its place, in seconds since the epoch.
-        since: the same, for people to read.
-        unit: the digest of the unit that was in place then; None if there was none.
+        path: the path of the environment itself.
+        size: the disk usage of its generation, in bytes.
+        left_at: when another environment took its place, in seconds since the epoch.
+        since: the same time in readable form.
+        unit: the digest of the unit at that time; None if there was none.
         unit_changed_at: when that unit was written.
     """
 
@@ -316,10 +319,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Pipx:
-    """A pipx that the account can run; its version is None while the account is still to be created.
+    """A pipx that the account can run; its version is None if the account does not exist yet.
 
     Attributes:
-        python: the interpreter that it runs with, and makes environments with, links resolved.
+        python: the interpreter that it runs with and creates environments with, links resolved.
     """
 
     path: str
@@ -329,13 +332,13 @@ class Pipx:
 
 @dataclass(frozen=True)
 class Tools:
-    """What building an environment can count on. Looked at only when one has to be built.
+    """The tools available for building an environment; probed only if one must be built.
 
     Attributes:
-        pip: the pip3 of the system.
-        package_known: the package manager knows of a package for pipx.
-        unsafe_sources: local sources of packages that the account could change while root installs from them.
-        shared_damaged: the environment that pipx shares among its own is there, but not whole.
+        pip: the system pip3.
+        package_known: the package manager lists a package for pipx.
+        unsafe_sources: local package sources that the account could change while root installs from them.
+        shared_damaged: the environment that all pipx environments share exists but is incomplete.
     """
 
     pipx: Pipx | None = None
@@ -347,10 +350,10 @@ class Tools:
 
 @dataclass(frozen=True)
 class Service:
-    """What systemd knows of the unit; the default is what a host without a running systemd knows.
+    """The unit's state in systemd; the defaults apply to a host without a running systemd.
 
     Attributes:
-        managed: systemd runs and looks for units where this one lies.
+        managed: systemd is running and searches for units in the directory of this one.
         started_at: when the main process started, in seconds since the epoch.
         environment: the environment that the main process runs in, links resolved.
         configuration: the configuration that the main process was started with.
@@ -367,12 +370,12 @@ class Service:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What the unit starts Patroni with.
+    """The configuration that the unit starts Patroni with.
 
     Attributes:
         path: a file, or a directory of them.
-        others: if nothing lies there, the configuration files in config_dir.
-        unclear: the unit on the host starts Patroni in a way that does not tell which configuration it uses.
+        others: the configuration files in config_dir, if the path does not exist.
+        unclear: the unit on the host starts Patroni in a way that does not show which configuration it uses.
     """
 
     path: str
@@ -382,28 +385,29 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Observed:
-    """The state that the host is in.
+    """The observed state of the host.
 
     Attributes:
-        root: the module runs with root's power.
-        environment: the environment in use, or the one that comes closest.
-        executables: what lies in bin_dir under the names of executables; targets of links with their folder resolved.
-        pointer: what lies where the environment is to be found.
-        next_generation: the folder that the next environment is to be built in.
-        unfit_label: of what systemd is to start; None if systemd may start it.
-        retired: environments of this installation that are of no use any more, and what an interrupted run left.
-        kept: earlier environments that are complete, the one that was in use last first.
-        returning: the one of them that is as desired, and has just proved that it works; looked for only if the
-            environment in use is not as desired.
-        spoiled: those that do not work any more, and why; looked for only if something is to be done with them.
-        newest: the newest version that the index offers; None where nobody asked.
-        configuration: what the unit is to name; None for what is desired.
-        python: the interpreter that the desired one starts, links resolved; None if any will do.
-        users: other units that start something of this installation; looked for only if it is to be removed.
-        bin_dir_used: one of them does that by way of bin_dir.
-        busy: the first directory of this installation that processes run in; looked for only then, too.
-        python_version: of the Python that the environment has, or will have if one is built; None where not known.
-        interpreter: a Python like that, where an environment has to be built; None where there is none yet.
+        root: the module runs as root.
+        environment: the environment in use, or the closest match.
+        executables: the executables in bin_dir, by name; the directory in a link's target is resolved.
+        pointer: the state of the path where the environment is expected.
+        next_generation: the directory in which the next environment is built.
+        unfit_label: the label of the file that systemd starts; None if systemd may start it.
+        retired: environments of this installation that are no longer needed, and the leftovers of an interrupted run.
+        kept: earlier environments that are complete, the most recently used one first.
+        returning: the kept environment that matches the desired state and was just verified; searched for only if the
+            environment in use does not match.
+        unusable: those that no longer work, and why; looked for only if something must be done with the kept ones.
+        newest: the newest version that the index offers; None if not queried.
+        configuration: the configuration for the unit to name; None for the desired one.
+        python: the interpreter that the desired one starts, links resolved; None if any is acceptable.
+        users: other units that start something from this installation; searched for only before a removal.
+        bin_dir_used: one of these units does so through bin_dir.
+        busy: the first directory of this installation that processes run in; also searched for only before a removal.
+        python_version: the version of the Python that the environment has, or will have if one is built; None if
+            unknown.
+        interpreter: a Python of that version, if an environment must be built; None if there is none yet.
     """
 
     root: bool
@@ -422,7 +426,7 @@ class Observed:
     unfit_label: Label | None = None
     kept: tuple[Kept, ...] = ()
     returning: Environment | None = None
-    spoiled: t.Mapping[str, str] = field(default_factory=dict)
+    unusable: t.Mapping[str, str] = field(default_factory=dict)
     newest: str | None = None
     configuration: Configuration | None = None
     python: str | None = None
@@ -435,7 +439,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Step:
-    """One change to the host, as data. The subclasses say which."""
+    """One change to the host, as data. Each subclass is one kind of change."""
 
     action: t.ClassVar[str]
 
@@ -507,7 +511,7 @@ class SetAttributes(_PathStep):
 
 @dataclass(frozen=True)
 class SetLabel(_PathStep):
-    """Give a file the SELinux label with which systemd may execute it."""
+    """Give a file the SELinux label that lets systemd execute it."""
 
     action = "set_label"
     before: str
@@ -517,7 +521,7 @@ class SetLabel(_PathStep):
 
 @dataclass(frozen=True)
 class RemoveDirectory(_PathStep):
-    """Remove a folder of the account's, with the account's identity."""
+    """Remove a directory that belongs to the account, with the account's identity."""
 
     action = "remove_directory"
 
@@ -531,10 +535,10 @@ class RemoveEnvironment(_PathStep):
 
 @dataclass(frozen=True)
 class BuildEnvironment(Step):
-    """Build and check a new environment beside the one in use.
+    """Build and check a new environment next to the one in use.
 
     Attributes:
-        injected: what else goes into it, as requirements.
+        injected: additional packages for it, as requirements.
     """
 
     action = "build_environment"
@@ -550,21 +554,21 @@ class BuildEnvironment(Step):
 
     @property
     def path(self) -> str:
-        """Where pipx puts the environment when the generation is its home."""
+        """Where pipx puts the environment if the generation is its home."""
         return f"{self.generation}/venvs/patroni"
 
     @property
     def version(self) -> str | None:
-        """The version that is asked for; None for the newest."""
+        """The requested version; None for the newest."""
         return self.requirement.partition("==")[2] or None
 
 
 @dataclass(frozen=True)
 class KeepEnvironment(_PathStep):
-    """Note that an environment is complete, before another one takes its place.
+    """Record that an environment is complete, before another one takes its place.
 
     Attributes:
-        unit: the digest of the unit that is in place; None if there is none.
+        unit: the digest of the current unit; None if there is none.
         unit_changed_at: when that unit was written.
     """
 
@@ -577,7 +581,7 @@ class KeepEnvironment(_PathStep):
 
 @dataclass(frozen=True)
 class SwitchEnvironment(_PathStep):
-    """Point to another environment, in one rename, and expose its executables."""
+    """Switch to another environment with a single rename, and expose its executables."""
 
     action = "switch_environment"
     environment: str
@@ -587,7 +591,7 @@ class SwitchEnvironment(_PathStep):
 
 @dataclass(frozen=True)
 class SwitchBack(SwitchEnvironment):
-    """Point to an environment that was kept."""
+    """Switch to a kept environment."""
 
     action = "switch_back"
     generation: str
@@ -601,7 +605,7 @@ class SwitchBack(SwitchEnvironment):
 
 @dataclass(frozen=True)
 class ExposeExecutables(_PathStep):
-    """Link the executables of the environment in use, and drop links to what it no longer has."""
+    """Link the executables of the environment in use, and remove links to those that it no longer has."""
 
     action = "expose_executables"
     environment: str
@@ -620,7 +624,7 @@ class WriteUnit(_PathStep):
     """Put a new unit file in place.
 
     Attributes:
-        changed_at: the time to keep, of a text that stays; None for a text that is new.
+        changed_at: the modification time to keep for an existing text; None for a new text.
     """
 
     action = "write_unit"

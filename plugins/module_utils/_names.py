@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One name for each directory, however many lead to it: links, bind mounts, and ".." inside a link.
+"""One canonical name for each directory, despite links, bind mounts, and ".." inside a link.
 
-Plans compare paths as text, so two names of one directory would be planned for as two directories.
+Plans compare paths as text, so two names of one directory would be planned as two directories.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if t.TYPE_CHECKING:
 
 _Seen = t.TypeVar("_Seen")
 
-# As many links as the kernel follows in one path (path_resolution(7)).
+# The maximum number of links that the kernel follows in one path (path_resolution(7)).
 _MOST_LINKS = 40
 
 
 def moved(path: str, origin: str, place: str) -> str:
-    """The path that something in one directory has when it is looked for in another."""
+    """Rebase a path from one directory onto another."""
     return os.path.normpath(f"{place}/{path[len(origin) :]}").replace("//", "/", 1)
 
 
 class Names:
-    """The names of directories that were asked for, as root sees them or, where root may not look, the account.
+    """The names of the requested directories, as seen by root or, if root has no access, by the account.
 
-    Root cannot enter a home on NFS that is exported with root_squash. Each path is looked at once: the same few lead to
-    all that is asked for.
+    Root cannot enter a home on NFS that is exported with root_squash. Each path is read only once, because the same few
+    paths lead to all the requested ones.
     """
 
     def __init__(self, host: Host, account: Account, *first: str) -> None:
-        """Start with the paths whose names stand when a later one leads to the same directory."""
+        """Start with the paths whose names take precedence when a later one leads to the same directory."""
         self._host = host
         self._account = account
         self._chosen: dict[tuple[int, int] | None, str] = {}
@@ -52,7 +52,7 @@ class Names:
         """Follow a path as the kernel does.
 
         Returns:
-            The path without links, and every directory that the kernel passes through, those that hold a link included.
+            The path without links, and every directory that the kernel traverses, including those that hold a link.
         """
         if path not in self._walked:
             self._walked[path] = self._walk(path)
@@ -79,7 +79,7 @@ class Names:
         return current, tuple(dict.fromkeys(passed))
 
     def one(self, path: str) -> str:
-        """The name of what a path leads to: without links, and by the way that was asked for first."""
+        """Return the canonical name of a path's target: without links, and by the route that was requested first."""
         resolved = self.walk(path)[0]
         existing = next(step for step in ways(resolved)[::-1] if self.is_directory(step))
         name = next(self._others(existing), existing)
@@ -90,7 +90,7 @@ class Names:
         return moved(resolved, existing, name)
 
     def lies_in(self, path: str, directory: str) -> bool:
-        """Whether a path is a directory or lies in it, under whatever names."""
+        """Return whether a path is the given directory or is inside it, under any names."""
         path, directory = self.walk(path)[0], self.walk(directory)[0]
         if directory in ways(path):
             return True
@@ -98,7 +98,7 @@ class Names:
         return identity is not None and any(self._identity(step) == identity for step in ways(path))
 
     def same(self, left: str, right: str) -> bool:
-        """Whether two paths lead to one place."""
+        """Return whether two paths lead to the same place."""
         if self.walk(left)[0] == self.walk(right)[0]:
             return True
         identity = self._identity(left)
@@ -109,14 +109,14 @@ class Names:
         return found is not None and stat.S_ISDIR(found.st_mode)
 
     def _others(self, directory: str) -> t.Iterator[str]:
-        """The names that a directory has by way of those that were chosen before; the innermost first."""
+        """Yield the names that a directory has through previously chosen names, the innermost first."""
         identity = self._identity(directory)
         for step in ways(directory)[::-1]:
             known = self._identity(step)
             if known not in self._chosen:
                 continue
             other = moved(directory, step, self._chosen[known])
-            # What is mounted below one name need not be there below the other.
+            # A file system mounted below one name may not be mounted below the other.
             if self._identity(other) == identity:
                 yield other
 

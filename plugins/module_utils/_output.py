@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judging what commands print: the cause of a failure, and whether it passes by itself. Nothing is run here."""
+"""Interpret command output: the cause of a failure, and whether it is transient. Nothing is run here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import typing as t
 
 from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
 
-# As apt, dpkg, dnf and rpm word them.
+# In the wording of apt, dpkg, dnf and rpm.
 _LOCKED = re.compile(
     r"could not get lock|is another process using it\?|was locked by another process"
     r"|already locked by|failed to obtain .*lock|transaction lock on .* \(resource temporarily unavailable\)"
     r"|waiting for process with pid|another app is currently holding|another transaction is in progress",
     re.IGNORECASE,
 )
-# apt says so while it waits; it may get the lock after all, and fail for another reason.
+# apt prints this while it waits. It may still get the lock, and fail for another reason.
 _WAITED = "Waiting for cache lock:"
 _HOLDER = re.compile(
     r"could not get lock .* held by .*|\S+ already locked by .*|application with pid .*|other application is: .*"
@@ -26,7 +26,7 @@ _HOLDER = re.compile(
     re.IGNORECASE,
 )
 
-# Four kinds of evidence, each a reason by itself. Of the host: nothing that a server says changes it.
+# Four kinds of evidence, each sufficient on its own. Faults of the host: no answer from a server changes them.
 _HOST = re.compile(
     r"no space left on device|enough free space|disk quota exceeded|read-only file system|permission denied"
     r"|operation not permitted|cannot allocate memory|memoryerror|too many open files|input/output error"
@@ -34,7 +34,7 @@ _HOST = re.compile(
     r"|rpmdb: |packages database",
     re.IGNORECASE,
 )
-# Of trust: waiting makes no signature good and no certificate trusted.
+# Failures of trust: waiting does not make a signature valid or a certificate trusted.
 _TRUST = re.compile(
     r"certificate[ _]verif|no_certificate|ca certificate|wrong_version_number|curl error \((51|58|60|77|83|90|91)\)"
     r"|no_pubkey|(exp|rev)keysig|badsig|public key for .* is not installed|is not signed|gpg public keys"
@@ -43,7 +43,7 @@ _TRUST = re.compile(
     r"|changed its '",
     re.IGNORECASE,
 )
-# Of a server that answers, and refuses.
+# A server that answers, but refuses.
 _STATUS = (
     r"(?:\b{codes}(?:  [A-Z]| (?:(?:client|server) )?error\b| (?:bad|unauthorized|forbidden|not found|proxy|gone"
     r"|too many|internal|service|gateway))|(?:status code|http error|tunnel connection failed):? {codes}\b)"
@@ -54,7 +54,7 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _PASSING = re.compile(
-    # HTTP says "later" in these words.
+    # The HTTP status codes that mean "later".
     _STATUS.format(codes="(?:408|425|429|50[0234])") + r"|too many (429|5\d\d) error responses"
     r"|temporary failure (in name resolution|resolving)|(could not|couldn't|failed to) resolve (?!the transaction)"
     r"|name or service not known|failed to establish a new connection"
@@ -67,12 +67,12 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 
-# Marks a line as one of an error, in any of these programs.
+# Marks an error line in the output of any of these programs.
 _ERROR = re.compile(
     r"(E|ERROR|error|Error|fatal|[\w.]*(Error|Exception)): |.*: fatal error: "
     r"|\S+ : (Pre)?(Depends|Breaks|Conflicts): |No match for argument|The virtual environment was not created"
 )
-# Says that something failed, when the reason stands elsewhere.
+# Reports only that something failed; the reason is on another line.
 _RESTATES = re.compile(
     r"E: (Some (index )?files failed|Unable to fetch some archives|The list of sources could not be read"
     r"|Sub-process .* returned an error|Unable to correct problems)"
@@ -88,34 +88,34 @@ _UNKNOWN = re.compile(
     r"|no enabled repositories",
     re.IGNORECASE,
 )
-# Lines that go on in the next one.
+# Lines that continue on the next one.
 _BROKEN = re.compile(
     r"(dpkg: error processing .*:|^Errors were .*:|^ERROR: .*hashes.*|^The virtual environment was .* not)\n *",
     re.MULTILINE | re.IGNORECASE,
 )
-# Of pip's log, the end.
+# How much of the end of pip's log is used.
 _LOG_CHARACTERS = 8000
-# What pip draws in front of a line.
+# Symbols that pip draws in front of a line.
 _DRAWN = re.compile(r"^[\s\u00d7\u2502\u2570\u2500>]+")
-# Of demands that do not go together, how many are named: pip names every release.
+# How many conflicting requirements are listed: pip lists every release.
 _CONFLICTS = 4
-# Of the sources that could not be read, how many are named.
+# How many unreadable sources are listed.
 _SHOWN = 3
 
 
 def parse_answer_of_interpreter(output: str) -> str | None:
-    """Read the file of a Python 3; None if it is no such. Of a wrapper that prints more, the last line counts."""
+    """Parse the path of a Python 3; None if it is not one. If a wrapper prints more, only the last line counts."""
     matched = re.fullmatch(r"3 (/.+)", (output.strip().splitlines() or [""])[-1])
     return matched.group(1) if matched else None
 
 
 def parse_properties(text: str) -> dict[str, str]:
-    """Read what C(systemctl show) prints."""
+    """Parse the output of C(systemctl show)."""
     return {name: value for name, _sign, value in (line.partition("=") for line in text.splitlines())}
 
 
 def parse_chosen(text: str) -> str | None:
-    """Read which Patroni pip would install, or has downloaded."""
+    """Read which version of Patroni pip would install, or has downloaded."""
     installed = re.findall(r"^Would install (?:.* )?patroni-(\S+)", text, re.MULTILINE | re.IGNORECASE)
     saved = re.findall(
         r"^\s*Saved .*/patroni-([^-\s]+?)(?:-\S*\.whl|\.tar\.gz|\.zip)$", text, re.MULTILINE | re.IGNORECASE
@@ -124,26 +124,26 @@ def parse_chosen(text: str) -> str | None:
 
 
 def is_pip_answer(completed_rc: int, text: str) -> bool:
-    """Whether it is pip that answered, and not a Python that has none, or one that this pip does not run with."""
+    """Return whether pip itself answered, not a Python that has no pip or cannot run this one."""
     return completed_rc == 0 or bool(re.search(r"^ERROR: ", text, re.MULTILINE))
 
 
 def parse_conflict(text: str) -> str | None:
-    """Read which demands pip found not to go together; of many the first ones."""
+    """Read which requirements pip found to conflict; only the first ones if there are many."""
     matched = re.findall(r"conflict is caused by:\n((?:[ \t]+\S.*\n)+)", text)
     return "; ".join(line.strip() for line in matched[-1].splitlines()[:_CONFLICTS]) if matched else None
 
 
 def parse_python_version(text: str) -> tuple[int, ...]:
-    """Read what python_version() of _commands asks; empty if that is no version."""
+    """Parse the output of the command from _commands.python_version(); empty if it is not a version."""
     matched = re.fullmatch(r"(\d+) (\d+)", text.strip())
     return tuple(map(int, matched.groups())) if matched else ()
 
 
 def parse_pip_log(log: str) -> str:
-    """Read what pip said in its own log: the end, and before it every page of an index that could not be read."""
+    """Extract the end of pip's own log, preceded by every index page that could not be read."""
     text = re.sub(r"^\d{4}-\d\d-\d\dT[\d:,]+ ", "", log, flags=re.MULTILINE)
-    # The frames of a traceback tell nothing about a host, and are long; pip's own exceptions repeat what it has said.
+    # Traceback frames are long and reveal nothing about a host. pip's own exceptions repeat earlier lines.
     text = re.sub(r"^( *)Traceback .*\n(?:\1 +.*\n)+", "", text, flags=re.MULTILINE)
     text = re.sub(r"^(Exception information:|pip\._internal\.exceptions.*|ERROR: <.*)\n", "", text, flags=re.MULTILINE)
     unread = dict.fromkeys(re.findall(r"^Could not fetch URL .* - skipping$", text, re.MULTILINE))
@@ -151,15 +151,15 @@ def parse_pip_log(log: str) -> str:
 
 
 def parse_missing(text: str) -> str | None:
-    """Read the requirement for which pip found no file at all, such as what a build needs."""
+    """Read the requirement for which pip found no file at all, such as a build requirement."""
     matched = re.findall(r"the requirement (\S.*?)(?: \(from [^v)][^)]*\))? \(from versions: none\)", text)
     return matched[-1] if matched else None
 
 
 def parse_sources(text: str) -> tuple[str, ...]:
-    """Read which sources of packages could not be read, and why, each in one line.
+    """List the package sources that could not be read, each on one line with the reason.
 
-    apt and dnf go on without such a source. What pip could not read counts only for a package that it did not find.
+    apt and dnf continue without such a source. Pages that pip could not read count only if pip found no package.
     """
     apt = re.findall(r"^Err:\d+ (.*)\n +(\S.*)", text, re.MULTILINE)
     dnf = re.findall(r"for (repository '.*'):\n(?:  - .*\n)*  - (.*)", text)
@@ -168,7 +168,7 @@ def parse_sources(text: str) -> tuple[str, ...]:
     mirrors = re.findall(r"^\[MIRROR\] ([^:]+): (.*)", text, re.MULTILINE)
     found = [f"{source}: {reason}" for source, reason in (*apt, *dnf, *dnf5, *mirrors, *_unread_pages(text))]
     found += [f"repository {source}: no {keys} are installed" for keys, source in keyless]
-    # Each of these is a whole sentence about a source.
+    # Each of these is a complete sentence about a source.
     told = re.findall(
         r"^E: ((?:Release file for|Repository) .*)|(?:^WARNING: (Location .* is ignored: .*))", text, re.M
     )
@@ -176,13 +176,13 @@ def parse_sources(text: str) -> tuple[str, ...]:
 
 
 def shown(sources: t.Sequence[str]) -> str:
-    """Name sources, not more than an operator reads."""
+    """List sources, but not more than an operator would read."""
     more = [f"and {len(sources) - _SHOWN} more"] if len(sources) > _SHOWN else []
     return "; ".join([*sources[:_SHOWN], *more])
 
 
 def _unread_pages(text: str) -> list[tuple[str, str]]:
-    """The pages of an index that pip could not read, where that is why it found nothing."""
+    """The index pages that pip could not read, if that is why it found nothing."""
     missing = parse_missing(text)
     pages = re.findall(r"Could not fetch URL (\S+): (.*) - skipping$", text, re.MULTILINE) if missing else []
     project = normalized_name(re.split(r"[^\w.-]", missing or "")[0])
@@ -190,11 +190,11 @@ def _unread_pages(text: str) -> list[tuple[str, str]]:
 
 
 def parse_cause(text: str) -> str:
-    """Choose what tells best why a command failed, as the program words it.
+    """Choose the best explanation of why a command failed, in the words of the program.
 
-    That is the holder of a lock, else a fault of the host, else the sources that could not be read, else the last line
-    with a lasting cause, else with a passing one, else with an error of any kind. What only says that something failed
-    comes last: without an index pip ends with "No matching distribution found", which misleads.
+    In order of preference: the holder of a lock, a fault of the host, the sources that could not be read, the last line
+    with a permanent cause, the last with a transient cause, and the last with an error of any kind. Lines that only
+    report a failure come last: without an index, pip ends with "No matching distribution found", which is misleading.
     """
     lines = _lines(text)
     holders = [found.group(0).rstrip(".") for found in map(_HOLDER.search, lines) if found]
@@ -215,9 +215,9 @@ def parse_cause(text: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines of an output, without indentation, each whole where a program breaks one in two.
+    """The lines of an output, without indentation. Lines that a program breaks in two are joined.
 
-    Without those about pages of an index: an index may well lack what another one has.
+    Lines about index pages are left out: an index may well lack a package that another one has.
     """
     text = _BROKEN.sub(r"\1 ", text)
     text = re.sub(r"did not run successfully\.\s+\S exit code: ", "ended with exit code: ", text)
@@ -226,50 +226,48 @@ def _lines(text: str) -> list[str]:
 
 
 def _last(lines: t.Sequence[str], is_telling: t.Callable[[str], object]) -> str | None:
-    # A list of versions is long, and tells little.
+    # A list of versions is long and not informative.
     found = [line for line in lines if is_telling(line) and "(from versions" not in line]
-    # A warning of apt goes before an error.
+    # An apt warning ranks below an error.
     return max(found, key=lambda line: (not line.startswith("W: "), found.index(line)), default=None)
 
 
 def parse_offered(text: str) -> tuple[str, ...]:
-    """Read the versions that pip names when it does not find the one that was asked for."""
+    """Read the versions that pip lists when it does not find the requested one."""
     matched = re.findall(r"requirement patroni\b.* \(from versions: ([^)]*)\)", text)
     names = matched[-1].split(", ") if matched else []
     return tuple(name for name in names if name != "none")
 
 
 def not_offered(requirement: str, offered: t.Sequence[str]) -> str:
-    """Say that an index lacks what is wanted.
+    """Return the message for a requirement that the index does not offer.
 
     Args:
-        offered: the versions that it has, the newest last.
+        offered: the versions that the index offers, the newest last.
     """
     newest = ", ".join(offered[-8:])
     return f"the package index offers no {requirement} for this Python; the newest versions that it offers are {newest}"
 
 
 def is_unknown_package(output: str) -> bool:
-    """Whether apt or dnf found no package of that name in the sources that it could read."""
+    """Return whether apt or dnf found no package of that name in the sources that it could read."""
     return bool(_UNKNOWN.search(output))
 
 
 def in_conflict(requirement: str, conflict: str) -> str:
-    """Say that what is wanted does not go with the constraints, or with what it depends on itself."""
-    return (
-        f"pip found no compatible versions for {requirement}: {conflict}; change the version or the constraints"
-    )
+    """Return the message for a requirement that conflicts with the constraints or with its own dependencies."""
+    return f"pip found no compatible versions for {requirement}: {conflict}; change the version or the constraints"
 
 
 def is_locked(output: str) -> bool:
-    """Whether a package manager gave up because another one works at the moment."""
+    """Return whether a package manager gave up because another one is running."""
     return any(_LOCKED.search(line) for line in output.splitlines() if not line.startswith(_WAITED))
 
 
 def is_transient(output: str) -> bool:
-    """Whether a download failed for a reason that passes by itself.
+    """Return whether a download failed for a transient reason.
 
-    One source that may answer later is enough, even if another one never does.
+    One source that may answer later is enough, even if another one never will.
     """
     text = "\n".join(_lines(output))
     if _HOST.search(text):

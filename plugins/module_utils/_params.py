@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the module's parameters to what is desired: defaults filled in, and bad input refused."""
+"""Turn the module's parameters into the desired state: fill in defaults and refuse bad input."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from ansible_collections.pgedge.platform.plugins.module_utils._sources import (
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
 
-# The names by which systems call themselves, in ID or ID_LIKE (os-release(5)).
+# The names that distributions use for themselves in ID or ID_LIKE (os-release(5)).
 _FAMILIES = (("debian", {"debian"}), ("redhat", {"rhel", "fedora", "centos"}))
 _USUAL_HOMES = {"debian": "/var/lib/postgresql", "redhat": "/var/lib/pgsql"}
 _USUAL_CONFIG_FILE = "patroni.yaml"
-# PEP 440, without what its comparison would ignore or what names no single release.
+# PEP 440, without parts that its comparison ignores, and without forms that do not name a single release.
 _VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?", re.ASCII)
 # PEP 685.
 _EXTRA = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
-# Folders of the system that an option could name by mistake; those above them are refused with them.
+# System directories that an option could name by mistake; their parent directories are refused as well.
 _SYSTEM_DIRECTORIES = (
     "/boot",
     "/dev",
@@ -73,10 +73,10 @@ Params = t.Mapping[str, t.Any]
 
 
 def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
-    """Build what is desired, or refuse it.
+    """Build the desired state, or refuse the parameters.
 
     Raises:
-        PatroniInstallError: an option's value is not allowed, or the host lacks what another role provides.
+        PatroniInstallError: an option's value is not allowed, or the host lacks something that another role provides.
     """
     family, distribution = _family(distro.id(), distro.like(), distro.name(pretty=True))
     _check_words(params)
@@ -128,7 +128,7 @@ def _returning(desired: Desired, params: Params, names: Names) -> Desired:
     """Drop the options that describe an environment if a return to an earlier one is requested.
 
     Raises:
-        PatroniInstallError: the state asks for something else.
+        PatroniInstallError: the state is not 'present'.
     """
     if not params["return_to"]:
         return desired
@@ -142,17 +142,17 @@ def _returning(desired: Desired, params: Params, names: Names) -> Desired:
 
 
 def _entry(names: Names, path: str) -> str:
-    """The name of an entry in a directory, whatever the entry itself is."""
+    """Return the canonical path of an entry in a directory, without following the entry itself."""
     directory, _slash, last = path.rpartition("/")
     return f"{names.one(directory or '/').rstrip('/')}/{last}"
 
 
 def _check_directories(desired: Desired, host: Host, names: Names) -> None:
-    """Refuse directorys whose purposes do not go together.
+    """Refuse directories whose purposes conflict.
 
     Raises:
-        PatroniInstallError: a directory of the system's would become the account's, the unit would lie in one that is, or
-            root would run what the account can rewrite.
+        PatroniInstallError: a system directory would belong to the account, the unit would be in a directory that
+            belongs to it, or root would run files that the account can rewrite.
     """
     account = desired.account
     own = {"user": account.home, "bin_dir": desired.bin_dir, "pipx_home": desired.pipx_home}
@@ -168,7 +168,8 @@ def _check_directories(desired: Desired, host: Host, names: Names) -> None:
         if names.lies_in(directory, desired.config_dir):
             raise PatroniInstallError(
                 f"config_dir: {desired.shown(desired.config_dir)} must not be or contain {desired.shown(directory)} "
-                f"({option}), because only {account.name} could enter it; choose another directory, such as /etc/patroni"
+                f"({option}), because only {account.name} could enter it; choose another directory, such as "
+                "/etc/patroni"
             )
     if host.root and account.uid != 0 and any(names.same(desired.bin_dir, directory) for directory in ROOT_PATH):
         raise PatroniInstallError(
@@ -181,7 +182,7 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
     """Read where packages come from.
 
     Raises:
-        PatroniInstallError: what is named is not there for the account.
+        PatroniInstallError: a named source is not available to the account.
     """
     urls = [value for value in (params["index_url"], *params["find_links"]) if value is not None]
     for value in urls:
@@ -208,7 +209,7 @@ def _sources(params: Params, account: Account, host: Host) -> Sources:
 
 
 def _limits(path: str, account: Account) -> tuple[Limit, ...]:
-    """Read what a constraints file allows, and the files that it names.
+    """Read the limits in a constraints file and in the files that it names.
 
     Raises:
         PatroniInstallError: the account cannot read one of them.
@@ -222,7 +223,9 @@ def _limits(path: str, account: Account) -> tuple[Limit, ...]:
         read.add(os.path.realpath(file))
         text = read_text(file)
         if text is None:
-            raise PatroniInstallError(f"constraints: {account.name} must be able to read {file}, and cannot; put the file there first")
+            raise PatroniInstallError(
+                f"constraints: {account.name} must be able to read {file}, and cannot; put the file there first"
+            )
         found, nested = parse_limits(decode(text.encode("utf-8", "surrogateescape")), file)
         limits += found
         left += map(os.path.normpath, nested)
@@ -230,10 +233,10 @@ def _limits(path: str, account: Account) -> tuple[Limit, ...]:
 
 
 def patience(params: Params) -> Patience:
-    """Build the limits of waiting.
+    """Build the retry and timeout limits.
 
     Raises:
-        PatroniInstallError: one of them is negative.
+        PatroniInstallError: a limit is negative.
     """
     return Patience(**{name: _not_negative(params, name) for name in ("lock_timeout", "retries", "retry_delay")})
 
@@ -246,10 +249,10 @@ def _not_negative(params: Params, name: str) -> int:
 
 
 def _family(identifier: str, like: str, pretty: str) -> tuple[str, str]:
-    """Tell the family of a distribution from what os-release says.
+    """Determine the family of a distribution from os-release.
 
     Raises:
-        PatroniInstallError: it belongs to neither family.
+        PatroniInstallError: the distribution belongs to neither family.
     """
     words = {identifier, *like.split()}
     for family, names in _FAMILIES:
@@ -286,7 +289,7 @@ def _path(params: Params, name: str, default: str | None) -> str:
     """Read a path option; the result is absolute and has no superfluous slashes.
 
     Raises:
-        PatroniInstallError: it is relative, climbs with "..", or holds a control character.
+        PatroniInstallError: the path is relative, or contains ".." or a control character.
     """
     return _checked_path(name, params[name] if params[name] is not None else default)
 
@@ -319,10 +322,10 @@ def _unit_path(params: Params) -> str:
 
 
 def _account(params: Params, family: str, host: Host, *, check_mode: bool) -> Account:
-    """Look the account up.
+    """Look up the account.
 
     Raises:
-        PatroniInstallError: it is missing, has no home, or cannot be become from here.
+        PatroniInstallError: the account is missing, has no home, or the module cannot switch to it.
     """
     name = params["user"]
     try:

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what is desired and what is observed to the steps between. Pure: it neither looks nor acts.
+"""Plan the steps from the observed state to the desired one. Pure: it neither reads nor changes the host.
 
-Check mode shows these steps, a real run carries the same ones out.
+Check mode shows these steps, and a real run carries out the same ones.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ if t.TYPE_CHECKING:
 
 
 def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
-    """Name the steps that bring the host from observed to desired, in order; none where nothing is to be done.
+    """Return the ordered steps that turn the observed state into the desired one; empty if there is nothing to do.
 
     Raises:
-        PatroniInstallError: something on the host stands against it; nothing has been changed.
+        PatroniInstallError: something on the host prevents this; nothing has been changed.
     """
     _refuse_unsafe_unit(desired, observed)
     if desired.state == "absent":
@@ -76,7 +76,7 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     _refuse_obstacles(desired, observed)
     environment = tuple(_environment_steps(desired, observed))
     build = next((step for step in environment if isinstance(step, BuildEnvironment)), None)
-    return _without_repeated_folders(
+    return _without_repeated_directories(
         desired.account,
         (
             *environment,
@@ -97,8 +97,8 @@ def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]
     elif observed.tools is not None:
         left = _left(desired, environment)
         yield from _prerequisites(desired, observed, observed.tools)
-        yield from _folders(desired, observed.pipx_home)
-        yield from _folders(desired, observed.bin_dir)
+        yield from _directories(desired, observed.pipx_home)
+        yield from _directories(desired, observed.bin_dir)
         if observed.tools.shared_damaged:
             yield RemoveDirectory(desired.shared_libraries)
         yield from _build(desired, observed)
@@ -115,14 +115,14 @@ def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]
 
 
 def _left(desired: Desired, environment: Environment | None) -> Environment | None:
-    """The environment in use, if it may be kept: it is complete, and nothing but its place will change."""
+    """Return the environment in use if it can be kept: it is complete, and only the pointer to it will change."""
     if environment is None or environment.problem or not environment.version:
         return None
     return environment if desired.generation_of(environment.path) else None
 
 
 def _replaced(desired: Desired, environment: Environment | None, left: Environment | None) -> t.Iterator[str]:
-    """Name what goes with the environment in use if that cannot be kept; nothing for one of somebody else's."""
+    """Yield the directory to remove if the environment in use cannot be kept; nothing if it is someone else's."""
     if environment is None or environment is left:
         return
     generation = desired.generation_of(environment.path)
@@ -133,7 +133,7 @@ def _replaced(desired: Desired, environment: Environment | None, left: Environme
 
 
 def _keep(desired: Desired, observed: Observed) -> t.Iterator[Step]:
-    """Note that the environment in use is complete, if it will stay: then it can be returned to."""
+    """Record that the environment in use is complete, if it will be kept, so that a run can return to it."""
     left = _left(desired, observed.environment)
     generation = desired.generation_of(left.path) if left else None
     if left is None or generation is None or left.path in surplus(desired, observed, left):
@@ -143,14 +143,14 @@ def _keep(desired: Desired, observed: Observed) -> t.Iterator[Step]:
 
 
 def digest(text: str | None) -> str | None:
-    """Tell a text apart from others, without keeping it."""
+    """Return a hash that identifies a text without storing it."""
     return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _return(desired: Desired, observed: Observed, environment: Environment) -> t.Iterator[Step]:
     _require_writable("pipx_home", observed.pipx_home, desired, observed)
     _require_writable("bin_dir", observed.bin_dir, desired, observed)
-    yield from _folders(desired, observed.bin_dir)
+    yield from _directories(desired, observed.bin_dir)
     yield from _keep(desired, observed)
     yield SwitchBack(
         desired.environment,
@@ -164,12 +164,12 @@ def _return(desired: Desired, observed: Observed, environment: Environment) -> t
 
 
 def _exposure(desired: Desired, observed: Observed, environment: Environment) -> t.Iterator[Step]:
-    """Expose an environment that is as desired, where it is not exposed, or not wholly."""
+    """Expose an environment that matches the desired state, if it is not exposed or only partly."""
     acts = _account_acts(observed.bin_dir)
     missing = unexposed(observed, environment)
     if missing:
         _require_writable("bin_dir", observed.bin_dir, desired, observed)
-        yield from _folders(desired, observed.bin_dir)
+        yield from _directories(desired, observed.bin_dir)
     built = environment.path.startswith(f"{desired.generations}/")
     if built and observed.pointer.target != environment.path and observed.service.environment != desired.environment:
         yield SwitchEnvironment(desired.environment, environment.path, desired.bin_dir, acts)
@@ -215,7 +215,7 @@ def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:
 
 
 def _notifies(observed: Observed, build: BuildEnvironment | None) -> bool:
-    """Whether the Patroni that the unit will start tells systemd that it is up."""
+    """Return whether the Patroni that the unit will start notifies systemd when it is up."""
     if build is not None:
         brought = {normalized_name(re.split(r"[^\w.-]", wanted, maxsplit=1)[0]) for wanted in build.injected}
         if {"systemd", "all"} & set(map(normalized_name, build.extras)):
@@ -226,18 +226,18 @@ def _notifies(observed: Observed, build: BuildEnvironment | None) -> bool:
 
 
 def unit_steps(desired: Desired, observed: Observed, build: BuildEnvironment | None = None) -> t.Iterator[Step]:
-    """Name the steps that bring the unit to what is desired.
+    """Yield the steps that bring the unit to its desired state.
 
     Args:
-        build: the environment that the unit will start; by default the one that is there. What an index offers can
-            only be presumed before it is built: then the unit is planned again from what came of it.
+        build: the environment that the unit will start; by default the installed one. What an index offers is only an
+            assumption until the environment is built; the unit is then planned again from the result.
     """
-    yield from _folders(desired, observed.unit_dir, uid=desired.unit_uid, gid=desired.unit_gid)
+    yield from _directories(desired, observed.unit_dir, uid=desired.unit_uid, gid=desired.unit_gid)
     config = observed.configuration.path if observed.configuration else None
     text = render_unit(desired, config, notify=_notifies(observed, build))
     unit = observed.unit
-    # Only a new file is safe from a descriptor or a hard link that its former owner kept, so attributes that
-    # differ are a reason to write it again.
+    # Only a new file is safe from a descriptor or a hard link that its previous owner kept, so the unit is also
+    # rewritten if only its attributes differ.
     if unit.text != text or not unit.has(desired.unit_uid, desired.unit_gid, UNIT_MODE):
         _require_writable("unit_path", observed.unit_dir, desired, observed)
         changed_at = unit.changed_at if unit.text == text else _returning_unit(observed, text)
@@ -249,7 +249,10 @@ def unit_steps(desired: Desired, observed: Observed, build: BuildEnvironment | N
 
 
 def _returning_unit(observed: Observed, text: str) -> float | None:
-    """When a unit was written that now comes back with its environment: what runs in that was started by it."""
+    """Return when the unit that is restored together with its environment was written.
+
+    That unit started the processes running in the environment.
+    """
     for kept in observed.kept:
         if observed.returning is not None and kept.path == observed.returning.path and kept.unit == digest(text):
             return kept.unit_changed_at
@@ -261,7 +264,7 @@ def _config_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     place = observed.config_dir
     if not place.state.exists:
         _require_writable("config_dir", place, desired, observed)
-        yield from _folders(desired, place, gid=account.group_gid, mode=CONFIG_DIR_MODE)
+        yield from _directories(desired, place, gid=account.group_gid, mode=CONFIG_DIR_MODE)
     elif not place.state.has(account.uid, account.group_gid, CONFIG_DIR_MODE):
         if observed.root and place.way_controlled and place.state.uid != account.uid:
             raise PatroniInstallError(
@@ -299,14 +302,14 @@ def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:
 
 
 def _account_acts(place: Place) -> bool:
-    """Whether entries of the folder are made with the account's identity: it can write there, or will own it."""
+    """Return whether entries of the directory are created as the account: it can write there, or will own it."""
     return place.account_controls or bool(place.missing)
 
 
-def _folders(
+def _directories(
     desired: Desired, place: Place, *, uid: int | None = None, gid: int | None = None, mode: int = ENVIRONMENT_MODE
 ) -> t.Iterator[Step]:
-    """Create what is missing on the way to a folder: the last for its owner, those before it for whoever acts."""
+    """Create a directory and its parents if missing: the directory for its owner, parents for the acting identity."""
     account = desired.account
     owner = (account.uid if uid is None else uid, account.gid if gid is None else gid)
     on_the_way = (account.uid, account.gid) if place.account_controls else (desired.unit_uid, desired.unit_gid)
@@ -317,8 +320,8 @@ def _folders(
         )
 
 
-def _without_repeated_folders(account: Account, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Create each folder once, and what lies in a folder made for the account with the account's own hand."""
+def _without_repeated_directories(account: Account, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Create each directory only once, and as the account inside a directory created for the account."""
     created: dict[str, CreateDirectory] = {}
     kept: list[Step] = []
     for step in steps:
@@ -346,9 +349,9 @@ def _refuse_contradiction(desired: Desired, observed: Observed) -> None:
 
 
 def _refuse_obstacles(desired: Desired, observed: Observed) -> None:
-    """Refuse what no step may do away with.
+    """Refuse obstacles that no step may remove.
 
-    The account may have planted it behind a link of its own, so nobody is asked to remove anything.
+    The account may have planted them behind a link of its own, so no message suggests removing anything.
     """
     for name in ESSENTIAL:
         state = observed.executables.get(name)
@@ -380,9 +383,9 @@ def _refuse_unsafe_unit(desired: Desired, observed: Observed) -> None:
 
 
 def _require_writable(option: str, place: Place, desired: Desired, observed: Observed) -> None:
-    """Refuse a directory in which whoever acts there cannot create anything.
+    """Refuse a directory in which the acting identity cannot create anything.
 
-    The remedies hand no directory to the account: what it cannot write may be owned by root for a reason.
+    No remedy gives a directory to the account: one that it cannot write to may be owned by root for a reason.
     """
     if place.writable:
         return

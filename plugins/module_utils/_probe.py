@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looking at the host. Nothing here changes it, and what lies in the account's reach is read as the account."""
+"""Observe the host without changing it. Files within the account's reach are read as the account."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired
 
-# Where systemd looks for units, the earlier before the later (systemd.unit(5)).
-_UNIT_FOLDERS = (
+# The directories that systemd searches for units, in order of precedence (systemd.unit(5)).
+_UNIT_DIRECTORIES = (
     "/etc/systemd/system",
     "/run/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -72,12 +72,12 @@ _APT_LISTS = "/var/lib/apt/lists"
 
 
 def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Observed:
-    """Observe all that the plan needs.
+    """Observe everything the plan needs.
 
-    A process is started only for systemd's view of the unit and, where an environment must be built, for the tools.
+    A process is started only to query systemd about the unit and, if an environment must be built, to check the tools.
 
     Args:
-        known: an earlier observation of this run; the tools and the index are not asked again.
+        known: an earlier observation of this run; the tools and the index are not queried again.
     """
     names = Names(host, desired.account, desired.pipx_home, desired.bin_dir)
     observed = _probe_files(desired, host, names)
@@ -118,7 +118,7 @@ def _expect_return(desired: Desired, observed: Observed, drift: str | None) -> N
         raise PatroniInstallError(
             f"return_to: {asked} is in use and does not work: {drift}; run without return_to to repair it"
         )
-    cause = observed.spoiled.get(desired.return_to)
+    cause = observed.unusable.get(desired.return_to)
     if cause is not None:
         raise PatroniInstallError(f"return_to: {asked} no longer works: {cause}; run without return_to")
     kept = ", ".join(f"{desired.shown(kept.path)} ({kept.version})" for kept in observed.kept) or "none"
@@ -161,7 +161,7 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
 
 
 def _probe_label(desired: Desired, environment: Environment, host: Host, names: Names) -> Label | None:
-    """Look whether SELinux keeps systemd from starting an environment's Patroni."""
+    """Describe the label of an environment's Patroni if SELinux prevents systemd from starting it."""
     path = f"{environment.path}/bin/patroni"
     with host.identity(desired.account):
         label = _selinux.read_label(path)
@@ -173,7 +173,10 @@ def _probe_label(desired: Desired, environment: Environment, host: Host, names: 
 
 
 def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
-    """Describe the links in a folder, and Patroni's own names in any case; folders in targets have their one name."""
+    """Describe the links in a directory, and Patroni's own executables even if they are not links.
+
+    Directories in link targets have their canonical name (see _names).
+    """
     try:
         entries = os.listdir(bin_dir)
     except OSError:
@@ -182,8 +185,8 @@ def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
     for name in entries:
         state = look(f"{bin_dir}/{name}")
         if state.kind == "link":
-            folder, _slash, last = os.path.join(bin_dir, state.target or "").rpartition("/")
-            found[name] = replace(state, target=f"{names.one(folder)}/{last}")
+            directory, _slash, last = os.path.join(bin_dir, state.target or "").rpartition("/")
+            found[name] = replace(state, target=f"{names.one(directory)}/{last}")
         elif name in ESSENTIAL:
             found[name] = state
     return found
@@ -197,7 +200,7 @@ def _read_pointer(desired: Desired, names: Names) -> PathState:
 def _read_environments(
     desired: Desired, executables: t.Mapping[str, PathState], names: Names
 ) -> tuple[Environment, ...]:
-    """Read every environment that may be the one in use: where the link leads, and the usual places."""
+    """Read every environment that may be in use: the target of the link, and the usual locations."""
     target = executables["patroni"].target if "patroni" in executables else None
     linked = target[: -len("/bin/patroni")] if target and target.endswith("/bin/patroni") else None
     places = (linked, desired.environment, desired.legacy_environment)
@@ -206,7 +209,7 @@ def _read_environments(
 
 
 def _read_generations(desired: Desired) -> tuple[str, ...]:
-    """Name the generations and what an interrupted switch left; what others put beside them is theirs."""
+    """List the generations and the leftovers of an interrupted switch; other entries next to them belong to others."""
     try:
         names = sorted(os.listdir(desired.generations))
     except OSError:
@@ -221,7 +224,7 @@ def _next_generation(desired: Desired, generations: t.Iterable[str]) -> str:
 
 
 def _choose(desired: Desired, environments: tuple[Environment, ...]) -> Environment | None:
-    """Choose the environment that is as desired, else one that runs, else any."""
+    """Choose an environment that matches the desired state, else one that works, else any."""
     fitting = [environment for environment in environments if environment_drift(desired, environment) is None]
     running = [environment for environment in environments if environment.problem is None]
     return next(iter((*fitting, *running, *environments)), None)
@@ -234,7 +237,7 @@ def _retired(
     generations: tuple[str, ...],
     kept: tuple[Kept, ...],
 ) -> tuple[str, ...]:
-    """Name what belongs to this installation, is not in use, and not kept; to remove all, name all of it."""
+    """List the paths of this installation that are neither in use nor kept, or all of its paths for a removal."""
     there = [environment.path for environment in environments]
     if desired.state == "absent":
         own = (desired.environment, desired.legacy_environment, *generations)
@@ -248,10 +251,10 @@ def _retired(
 
 
 def _probe_place(desired: Desired, path: str, host: Host, names: Names, *, for_account: bool = False) -> Place:
-    """Describe a folder and the way to it.
+    """Describe a directory and the path to it.
 
     Args:
-        for_account: the account itself writes there, so that root's power does not count.
+        for_account: the account itself writes there, so root's permissions do not count.
     """
     account = desired.account
     way = ways(path)
@@ -264,7 +267,7 @@ def _probe_place(desired: Desired, path: str, host: Host, names: Names, *, for_a
     existing = [step for step in way if names.is_directory(step)]
     innermost, depth = existing[-1], len(existing)
     missing = tuple(way[depth:])
-    # Who can change a link on the way can lead root elsewhere, so the way as it was typed counts as well.
+    # Whoever can change a link on the way can redirect root, so the path as typed is checked too.
     with host.identity(account):
         controlled = {*_controlled(names, path), *_controlled(names, desired.shown(path))}
         account_writes = _may_write(innermost)
@@ -275,12 +278,12 @@ def _probe_place(desired: Desired, path: str, host: Host, names: Names, *, for_a
 
 
 def _controlled(names: Names, path: str) -> set[str]:
-    """What others than root have in their hand of all that the kernel passes through on the way to a path."""
+    """Return the paths controlled by users other than root among those that the kernel traverses to reach a path."""
     return {step for step in names.walk(path)[1] if _is_controlled(step)}
 
 
 def _is_controlled(path: str) -> bool:
-    """Whether others than root have a folder in their hand: who owns it can make it writable at any moment."""
+    """Return whether a user other than root controls a path: its owner can make it writable at any time."""
     try:
         return _may_write(path) or os.stat(path).st_uid != 0
     except FileNotFoundError:
@@ -294,7 +297,7 @@ def _may_write(path: str) -> bool:
 
 
 def _probe_users(desired: Desired, host: Host, names: Names, observed: Observed) -> Observed:
-    """Look for what else uses the installation that is to be removed: other units, and processes."""
+    """Find processes and other units that use the installation being removed."""
     users, bin_dir_used = [], False
     for path, text in _units(desired, names):
         programs = [program for program in programs_of_unit(text) if _leads_into(program, desired, names)]
@@ -307,21 +310,24 @@ def _probe_users(desired: Desired, host: Host, names: Names, observed: Observed)
 
 
 def _leads_into(program: str, desired: Desired, names: Names) -> bool:
-    """Whether a program lies in this installation, or a link to it; an interpreter there is a link to the system's."""
+    """Return whether a program is in this installation or is a link into it.
+
+    An interpreter in the installation is itself a link to the system interpreter.
+    """
     directory, _slash, last = program.rpartition("/")
     return desired.owns(f"{names.one(directory or '/')}/{last}") or desired.owns(names.one(program))
 
 
 def _units(desired: Desired, names: Names) -> t.Iterator[tuple[str, str]]:
-    """Yield every unit of a service and every drop-in of one, but those of the unit that is to be removed."""
+    """Yield all service units and their drop-ins, except those of the unit being removed."""
     known = {desired.unit_name, f"{desired.unit_name}.d"}
-    for directory in _UNIT_FOLDERS:
+    for directory in _UNIT_DIRECTORIES:
         for name in _entries(directory):
             path = f"{directory}/{name}"
             if name in known or names.same(path, desired.unit_path):
                 continue
             if name.endswith(".service"):
-                # What lies under the same name further behind is not heeded by systemd.
+                # systemd ignores units of the same name in later directories.
                 known.add(name)
                 yield path, read_text(path) or ""
             elif name.endswith(".service.d"):
@@ -337,7 +343,7 @@ def _entries(directory: str) -> list[str]:
 
 
 def _probe_configuration(desired: Desired, host: Host, observed: Observed) -> Configuration:
-    """Choose the configuration for the unit to name: the operator's, else the one in use, else the usual one."""
+    """Choose the configuration that the unit names: the operator's choice, else the one in use, else the usual one."""
     account = desired.account
     path, unclear = desired.config_path, False
     with host.identity(account):
@@ -357,9 +363,9 @@ def _configurations(directory: str) -> tuple[str, ...]:
 
 
 def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) -> Service:
-    """Ask systemd about the unit: one query, and none where it does not run or does not look there."""
+    """Query systemd about the unit once, or not at all if systemd is not running or does not search there."""
     unit_path = _as_systemd_names(desired.unit_path, names)
-    if os.path.dirname(unit_path) not in _UNIT_FOLDERS or not os.path.isdir("/run/systemd/system"):
+    if os.path.dirname(unit_path) not in _UNIT_DIRECTORIES or not os.path.isdir("/run/systemd/system"):
         return Service()
     completed = host.run(_commands.show_unit(desired.unit_name), inherit=NOTHING)
     if completed.rc != 0:
@@ -379,28 +385,28 @@ def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) 
 
 
 def _as_systemd_names(path: str, names: Names) -> str:
-    """The path of a unit by the directory that systemd knows it in, if it is one of those under another name."""
+    """Return a unit's path with systemd's own name for the directory, if the path uses another name for it."""
     directory, _slash, name = path.rpartition("/")
-    known = directory in _UNIT_FOLDERS or not directory
-    return path if known else next((f"{d}/{name}" for d in _UNIT_FOLDERS if names.same(d, directory)), path)
+    known = directory in _UNIT_DIRECTORIES or not directory
+    return path if known else next((f"{d}/{name}" for d in _UNIT_DIRECTORIES if names.same(d, directory)), path)
 
 
 def _needs_reload(shown: t.Mapping[str, str], unit_path: str, loaded: str, unit: PathState) -> bool:
-    """Whether systemd has not read what lies at the path: it changed, or an interrupted run did not tell."""
+    """Return whether systemd has not read the current unit file: it changed, or an interrupted run did not reload."""
     if shown.get("NeedDaemonReload") == "yes":
         return True
     if not unit.exists:
         return loaded == unit_path
-    folders = [path.rpartition("/")[0] for path in (unit_path, loaded)]
+    directories = [path.rpartition("/")[0] for path in (unit_path, loaded)]
     if not loaded:
         return True
-    if folders[1] not in _UNIT_FOLDERS:
+    if directories[1] not in _UNIT_DIRECTORIES:
         return False
-    return _UNIT_FOLDERS.index(folders[0]) < _UNIT_FOLDERS.index(folders[1])
+    return _UNIT_DIRECTORIES.index(directories[0]) < _UNIT_DIRECTORIES.index(directories[1])
 
 
 def _started_at(shown: t.Mapping[str, str]) -> float:
-    """When the service's main process started, in seconds since the epoch; systemd counts microseconds from boot."""
+    """Return when the service's main process started, in epoch seconds; systemd counts microseconds from boot."""
     counted = shown.get("ExecMainStartTimestampMonotonic", "0")
     if not counted.isdigit() or counted == "0":
         return 0.0
@@ -408,18 +414,19 @@ def _started_at(shown: t.Mapping[str, str]) -> float:
 
 
 def _service_environment(command: t.Sequence[str], names: Names) -> str | None:
-    """The environment of the service's main process, by the interpreter that its command line names."""
+    """Return the environment of the service's main process, based on the interpreter in its command line."""
     interpreter = command[0]
     return names.one(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
 
 
 def _resolve_python(desired: Desired, host: Host, environment: Environment | None) -> str | None:
-    """Find the interpreter that the desired one starts, links resolved; the file itself may be a wrapper or a shim.
+    """Find the interpreter that the requested one starts, with links resolved.
 
-    It is asked only if the files do not tell: a run that changes nothing starts no process for it.
+    The requested file itself may be a wrapper or a shim. It is run only if the files are not conclusive, so a run that
+    changes nothing starts no process for it.
 
     Raises:
-        PatroniInstallError: it is not there, or no Python 3.
+        PatroniInstallError: the requested interpreter is missing, or is not a Python 3.
     """
     if desired.python is None:
         return None
@@ -456,7 +463,7 @@ def _find_python(desired: Desired, host: Host) -> str | None:
 
 
 def requested_python(desired: Desired, host: Host) -> str | None:
-    """Write down which file is asked for as the interpreter, and its state: a wrapper may be changed."""
+    """Identify the requested interpreter by its path and modification time, because a wrapper may change."""
     found = _find_python(desired, host)
     try:
         return f"{found} {os.stat(found).st_mtime_ns}" if found else None
@@ -480,10 +487,10 @@ def _probe_tools(desired: Desired, host: Host) -> Tools:
 
 
 def _expect_netrc(desired: Desired, tools: Tools, chosen: str | None, host: Host) -> None:
-    """Make sure that the Pythons whose pip will build can read the credentials in netrc(5).
+    """Check that every Python whose pip is used for the build can read the credentials in netrc(5).
 
     Raises:
-        PatroniInstallError: one is too old; every download would fail.
+        PatroniInstallError: a Python is too old, and every download would fail.
     """
     if desired.account.assumed or not _sources.need_newer_netrc(desired.sources):
         return
@@ -509,10 +516,10 @@ def _lists_there() -> bool:
 
 
 def find_pipx(desired: Desired, host: Host) -> Pipx | None:
-    """Find a pipx that the account can run: the operator's, or one on the usual paths.
+    """Find a pipx that the account can run: the operator's choice, or one on the usual paths.
 
     Raises:
-        PatroniInstallError: the operator's does not run as the account.
+        PatroniInstallError: the operator's choice does not run as the account.
     """
     account = desired.account
     with host.identity(account):

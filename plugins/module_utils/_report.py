@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Telling what was done, or would be: pure functions from the plan to the module's result."""
+"""Report what was done or would be done: pure functions from the plan to the module's result."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def success(
     after: model.Observed | None,
     pipx: model.Pipx | None,
 ) -> Result:
-    """Describe a run that ended well.
+    """Describe a successful run.
 
     Args:
-        before: the host as it was found.
-        after: the host as it is now; None in check mode, where the steps say what it would be.
-        pipx: the pipx that builds; None where none was needed.
+        before: the state of the host before the run.
+        after: the current state of the host; None in check mode, where the steps determine what it would be.
+        pipx: the pipx used for building; None if none was needed.
     """
     injected = next((step.injected for step in steps if isinstance(step, model.BuildEnvironment)), ())
     built = _built(steps) if after is None else None
@@ -86,7 +86,7 @@ def failure(error: PatroniInstallError | OSError) -> Result:
 def _kept(
     desired: model.Desired, before: model.Observed, after: model.Observed | None, steps: t.Sequence[model.Step]
 ) -> t.Iterator[model.Kept | model.KeepEnvironment]:
-    """The environments that are kept; in check mode those that would be, of which one is yet to be noted."""
+    """Yield the kept environments; in check mode those that would be kept, one of which is not recorded yet."""
     if after is not None:
         yield from after.kept
         return
@@ -112,7 +112,7 @@ def _built(steps: t.Sequence[model.Step]) -> model.BuildEnvironment | None:
 def _restart_required(
     desired: model.Desired, before: model.Observed, now: model.Observed, steps: t.Sequence[model.Step]
 ) -> bool:
-    """Whether the service runs code or a unit that is older than what is installed."""
+    """Return whether the service runs code or a unit that is older than the installed one."""
     if desired.state == "absent" or not before.service.active:
         return False
     if any(_renews(step) for step in steps):
@@ -120,7 +120,7 @@ def _restart_required(
     installed = before.returning or now.environment
     if installed and before.service.environment not in (None, installed.path):
         return True
-    # In check mode the unit that comes back is still to be written.
+    # In check mode the unit that is restored has not been written yet.
     written = (step.changed_at for step in steps if isinstance(step, model.WriteUnit))
     unit_changed_at = next(written, None) or now.unit.changed_at
     return before.service.started_at < max(installed.changed_at if installed else 0.0, unit_changed_at)
@@ -135,7 +135,7 @@ def _renews(step: model.Step) -> bool:
 def _message(
     desired: model.Desired, before: model.Observed, result: Result, injected: t.Sequence[str], *, planned: bool
 ) -> str:
-    """Say in one line what happened, or would; and what is left to do."""
+    """Summarize in one line what was done or would be done, and what is left to do."""
     if before.users:
         told = f"{_named(result['version'])} stays in {result['venv']}, because {', '.join(before.users)} uses it"
         removed = f"{result['unit_path']} {'would be' if planned else 'is'} removed"
@@ -159,7 +159,7 @@ def _named(version: str | None) -> str:
 
 
 def _deed(desired: model.Desired, before: model.Observed, result: Result) -> tuple[str, str]:
-    """Name what was done to Patroni, and what there is to tell of it."""
+    """Return a verb for what was done to Patroni, and the details to add."""
     actions = dict.fromkeys(step["action"] for step in result["steps"])
     previous = result["previous_version"]
     back = _switched_back(result)
@@ -174,14 +174,14 @@ def _deed(desired: model.Desired, before: model.Observed, result: Result) -> tup
 
 
 def _switched_back(result: Result) -> str | None:
-    """The version that was switched back to, and since when it had been kept."""
+    """Return the version that was switched back to, and since when it had been kept."""
     return next((step["target"] for step in result["steps"] if step["action"] == model.SwitchBack.action), None)
 
 
 def _shortfall(desired: model.Desired, before: model.Observed, environment: model.Environment) -> str:
-    """Say why an environment did not do; what nothing else explains is the interpreter.
+    """Explain why an environment did not match the desired state; without another reason, it is the interpreter.
 
-    The account names files and links as it likes, so that the text is made fit for a terminal.
+    The account can give files and links any name, so the text is made safe for a terminal.
     """
     drift = environment_drift(desired, environment, newest=before.newest)
     text = drift or f"its interpreter is {environment.python}"
@@ -191,7 +191,7 @@ def _shortfall(desired: model.Desired, before: model.Observed, environment: mode
 def _diff(
     step: model.Step, desired: model.Desired, before: model.Observed, version: str | None
 ) -> t.Iterator[dict[str, str]]:
-    """Yield what a step changes, as texts before and after."""
+    """Yield the changes that a step makes, as texts before and after."""
     if isinstance(step, model.WriteUnit):
         yield _entry(step.path, before.unit.text or "", step.text)
         if before.unit.exists:
@@ -236,7 +236,7 @@ def _entry(header: str, before: str, after: str) -> dict[str, str]:
 
 
 def _merged(entries: t.Iterable[dict[str, str]]) -> t.Iterator[dict[str, str]]:
-    """Tell of directories in a row under one header."""
+    """Merge consecutive entries about directories under one header."""
     last: dict[str, str] = {}
     for entry in entries:
         if last and entry["before_header"] == last["before_header"] == _DIRECTORIES:
@@ -248,7 +248,7 @@ def _merged(entries: t.Iterable[dict[str, str]]) -> t.Iterator[dict[str, str]]:
 
 
 def _environment(desired: model.Desired, before: model.Observed, new: str) -> str:
-    """Describe the environment that was found, with what is wrong with it where the new one looks the same."""
+    """Describe the environment that was found, and its problem if the new one looks the same."""
     environment = before.environment
     if environment is None:
         return ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The way through the rooms: params, probe, plan, apply, report."""
+"""Orchestration: params, probe, plan, apply, report."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if t.TYPE_CHECKING:
 
 
 def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
-    """Bring the host to what the parameters ask for, or show how; the result is the module's.
+    """Bring the host to the requested state, or show the steps for that; return the module's result.
 
     Raises:
-        PatroniInstallError: it cannot be done, and the error says why.
+        PatroniInstallError: the request cannot be carried out; the message says why.
     """
     limits = patience(params)
     desired = desire(params, host, check_mode=check_mode)
@@ -48,7 +48,7 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
     after = None if check_mode else before
     if steps and not check_mode:
         with host.lock(desired.account, limits.lock_timeout):
-            # Another run may have come first.
+            # Another run may have changed the host in the meantime.
             before = probe(desired, host, known=before)
             applier = Applier(desired, limits, host, _pipx(before))
             steps = applier.apply(plan(desired, before))
@@ -63,7 +63,7 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
 
 
 def _corrected(desired: Desired, after: Observed, steps: t.Sequence[Step]) -> tuple[Step, ...]:
-    """Plan the unit again if the environment that was built is another than the index let presume."""
+    """Plan the unit again if the environment that was built differs from what the index suggested."""
     if not any(isinstance(step, BuildEnvironment) for step in steps):
         return ()
     planned = tuple(step for step in unit_steps(desired, after) if isinstance(step, (WriteUnit, ReloadSystemd)))
@@ -83,7 +83,7 @@ def _apply_more(applier: Applier, more: t.Sequence[Step], steps: t.Sequence[Step
 
 
 def _warn(desired: Desired, before: Observed, steps: t.Sequence[Step], host: Host) -> None:
-    """Warn of what somebody else set up and will miss."""
+    """Warn about the loss of anything that somebody else set up."""
     unit, configuration = desired.shown(desired.unit_path), before.configuration
     written = next((step for step in steps if isinstance(step, WriteUnit)), None)
     foreign = before.unit.text and HEADER not in before.unit.text
@@ -94,7 +94,7 @@ def _warn(desired: Desired, before: Observed, steps: t.Sequence[Step], host: Hos
                 f"{unit} was not written by this module and is replaced, without its settings {lost}; put those "
                 f"that you still need into {unit}.d/local.conf"
             )
-    for path, cause in before.spoiled.items():
+    for path, cause in before.unusable.items():
         host.warn(f"the kept environment {desired.shown(path)} no longer works and is removed: {cause}")
     back = before.returning if any(isinstance(step, SwitchBack) for step in steps) else None
     if back is not None:

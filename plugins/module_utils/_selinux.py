@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether SELinux lets systemd execute a file, by the policy that is loaded, and the label with which it does.
+"""Check whether the loaded SELinux policy lets systemd execute a file, and find the label with which it does.
 
-The kernel is asked by way of selinuxfs, as selinux(8) and security_compute_av(3) describe it: no process is started.
+The kernel is queried through selinuxfs, as described in selinux(8) and security_compute_av(3). No process is started.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 _FILESYSTEM = "/sys/fs/selinux"
 _ATTRIBUTE = "security.selinux"
 _SYSTEMD = "/proc/1/attr/current"
-# What every policy lets systemd execute.
+# Every policy lets systemd execute files of this type.
 _EXECUTABLE_TYPE = "bin_t"
 _ANSWER_BYTES = 4096
 
@@ -40,16 +40,16 @@ def write_label(path: str, label: str) -> None:
 
 
 def executable_label(label: str) -> str:
-    """The label that a file needs in place of another one: the type alone differs."""
+    """Return the label that a file needs in place of another one; only the type differs."""
     user, role, _type, *level = label.split(":", 3)
     return ":".join((user, role, _EXECUTABLE_TYPE, *level))
 
 
 def systemd_may_execute(label: str) -> bool:
-    """Whether systemd may start a service from a file of that label; if the kernel does not tell, the
-    usual type alone.
+    """Return whether systemd may start a service from a file with this label.
 
-    In permissive mode the answer is that of the policy, because the mode may change at any time.
+    If the kernel does not answer, only the usual type is accepted. In permissive mode the answer is still that of the
+    policy, because the mode may change at any time.
     """
     if label == executable_label(label):
         return True
@@ -65,7 +65,7 @@ def systemd_may_execute(label: str) -> bool:
 
 
 def _allows(source: str, target: str, kind: str, *permissions: str) -> bool:
-    """Whether the policy allows all of these; the kernel answers with a bit for each that there is."""
+    """Return whether the policy allows all of these permissions; the kernel returns one bit per existing permission."""
     allowed = int(_ask("access", f"{source} {target} {_class_number(kind)} ffffffff").split()[0], 16)
     numbers = (int(_read(f"{_FILESYSTEM}/class/{kind}/perms/{name}")) for name in permissions)
     return all(allowed & 1 << number - 1 for number in numbers)

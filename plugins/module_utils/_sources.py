@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where packages come from: pip's settings and their credentials. Nothing is run here."""
+"""Package sources: pip's settings and their credentials. Nothing is run here."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if t.TYPE_CHECKING:
 PIP_ENVIRONMENT = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_NO_INPUT": "1",
-    # A driver without a wheel for the newest release is better taken from an older wheel than built without a compiler.
+    # If a driver has no wheel for its newest release, an older wheel is better than a build without a compiler.
     "PIP_PREFER_BINARY": "1",
-    # pip's configuration files are heeded, for the index and the certificates. Their settings for how and where to
-    # install are meant for people who call pip by hand. A variable wins over a file, unless it is empty, so that a
-    # target or a prefix cannot be undone like this.
+    # pip's configuration files apply, for the index and the certificates. Their settings for how and where to install
+    # are meant for people who run pip manually. A variable overrides a file unless the variable is empty, so a target
+    # or a prefix cannot be unset like this.
     "PIP_DRY_RUN": "0",
     "PIP_NO_DEPS": "0",
     "PIP_REQUIRE_VIRTUALENV": "0",
     "PIP_ROOT": "/",
     "PIP_USER": "0",
 }
-# The first Python that reads netrc(5) with quotes and escapes.
+# The first Python that supports quotes and escapes in netrc(5).
 NETRC_PYTHON = (3, 11)
 
 
 class _Login(t.NamedTuple):
-    """What a URL says of who asks.
+    """The login in a URL.
 
     Attributes:
-        names: the host, as newer and as older versions of pip look it up; they differ for an IPv6 address.
+        names: the host, as newer and older versions of pip look it up; the two differ for an IPv6 address.
     """
 
     names: tuple[str, ...]
@@ -46,14 +46,14 @@ class _Login(t.NamedTuple):
 
 
 def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str]:
-    """Tell pip where packages come from.
+    """Return the variables that set pip's package sources.
 
-    By variables, because every pip that pipx and the build of a package start heeds them, and because a command line
-    can be read by every account. pip itself writes its URLs into one when it builds from source, so credentials do not
-    stay in them.
+    Variables, because they apply to every pip that pipx or the build of a package starts, and because every account
+    can read a command line. pip itself writes its URLs into one when it builds from source, so credentials are removed
+    from the URLs.
 
     Args:
-        netrc: the path of a file with what netrc_text() gives.
+        netrc: the path of a file with the text from netrc_text().
     """
     links = (_without_credentials(link) if ":" in link else _file_url(link) for link in sources.find_links)
     chosen = {
@@ -68,25 +68,25 @@ def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str
 
 
 def pip_query_environment(sources: Sources, netrc: str | None = None) -> dict[str, str]:
-    """Tell a pip that only asks where packages come from: as for an installation, whichever pip it is.
+    """Return the variables for a pip that only queries: the same sources as for an installation, for any pip.
 
-    One that does not lie in an environment may be told elsewhere to refuse what is not for one, and nothing is
-    installed. An answer that is not printed cannot be read.
+    A pip outside an environment may be configured to refuse installations outside one. That can be overridden because
+    nothing is installed. pip must not be quiet because its output is parsed.
     """
     return {**pip_environment(sources, netrc), "PIP_BREAK_SYSTEM_PACKAGES": "1", "PIP_QUIET": "0"}
 
 
 def netrc_text(sources: Sources) -> str:
-    """Write the credentials of the URLs as netrc(5) has them; empty if there are none."""
+    """Format the credentials in the URLs as netrc(5) entries; empty if there are none."""
     entries = (_netrc_entry(host, login) for login in _logins(_urls(sources)) for host in login.names)
     return "".join(dict.fromkeys(entries))
 
 
 def _netrc_entry(host: str, login: _Login) -> str:
-    """Write an entry that every Python reads as it is meant.
+    """Format an entry that every Python reads correctly.
 
-    From 3.11 on a backslash escapes, before that nothing does. If that makes a difference, there are two lines. Newer
-    Pythons take the second for a comment. Older ones skip its first word only, and their last entry for a host counts.
+    From 3.11 on, a backslash escapes; before that, nothing does. If that makes a difference, there are two lines. Newer
+    Pythons treat the second as a comment. Older ones skip only its first word and use the last entry for a host.
     """
     escaped = _netrc_line(host, _escaped(login.name), _escaped(login.password) or '""')
     plain = _netrc_line(host, login.name, login.password)
@@ -105,13 +105,13 @@ def _escaped(word: str) -> str:
 
 
 def _is_plain(login: _Login) -> bool:
-    """Whether a Python before 3.11 can read it from netrc(5): it knows no quotes, and ASCII only."""
+    """Return whether a Python before 3.11 can read it from netrc(5): it supports only ASCII and no quotes."""
     both = f"{login.name}{login.password}"
     return bool(login.password) and both.isascii() and " " not in both
 
 
 def need_newer_netrc(sources: Sources) -> bool:
-    """Whether a Python before NETRC_PYTHON cannot read the credentials."""
+    """Return whether a Python before NETRC_PYTHON cannot read the credentials."""
     return not all(map(_is_plain, _logins(_urls(sources))))
 
 
@@ -120,16 +120,16 @@ def _urls(sources: Sources) -> tuple[str, ...]:
 
 
 def _logins(urls: t.Iterable[str]) -> list[_Login]:
-    """Read who the URLs say asks.
+    """Read the logins in the URLs.
 
     Raises:
-        ValueError: one of them cannot be read.
+        ValueError: a URL cannot be parsed.
     """
     found = []
     for url in urls:
         parsed = urlsplit(url)
         if parsed.hostname and (parsed.username or parsed.password):
-            # Older versions of pip take what stands before the first colon.
+            # Older versions of pip use the part before the first colon.
             names = (_host_name(parsed.hostname), _address(parsed.netloc).partition(":")[0])
             name, password = unquote(parsed.username or ""), unquote(parsed.password or "")
             found.append(_Login(tuple(dict.fromkeys(names)), name, password))
@@ -142,7 +142,7 @@ def _without_credentials(url: str) -> str:
 
 
 def _address(netloc: str) -> str:
-    """Take the host and the port, spelled as they are looked up in netrc(5)."""
+    """Return the host and the port, in the form looked up in netrc(5)."""
     return _host_name(netloc.rpartition("@")[2])
 
 
@@ -151,7 +151,7 @@ def _host_name(text: str) -> str:
 
 
 def _unsplit(path: str) -> str:
-    """Write a path so that pip does not split it; of a file that a URL names, pip does not see the encoding."""
+    """Format a path so that pip does not split it: as a URL only if needed, because pip then ignores the encoding."""
     return _file_url(path) if re.search(r"\s", path) else path
 
 
@@ -160,7 +160,7 @@ def _file_url(path: str) -> str:
 
 
 def find_credentials(texts: t.Iterable[str]) -> set[str]:
-    """Find the passwords, or tokens in the place of a name, in the URLs that texts hold, as written and decoded."""
+    """Find the passwords, or tokens used as a name, in URLs in the texts, both as written and decoded."""
     found = set()
     for text in texts:
         for name, password in re.findall(r"://([^/@:\s]*)(?::([^/\s]*))?@", text):
@@ -170,10 +170,10 @@ def find_credentials(texts: t.Iterable[str]) -> set[str]:
 
 
 def check_credentials(urls: t.Sequence[str]) -> None:
-    """Refuse what netrc(5), by which pip learns of it unseen, cannot carry.
+    """Reject credentials that cannot be written in netrc(5), which passes them to pip unseen.
 
     Raises:
-        PatroniInstallError: a URL cannot be read, or a credential cannot be handed on.
+        PatroniInstallError: a URL cannot be parsed, or a credential cannot be passed to pip.
     """
     try:
         logins = _logins(urls)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The text of the systemd unit: a function from what is desired to text."""
+"""The text of the systemd unit, as a function of the desired state."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typing as t
 if t.TYPE_CHECKING:
     from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired
 
-# Type=notify with a Patroni that cannot notify is killed by systemd's start timeout again and again
-# (patroni/patroni issues 3480, 3482 and 3591), so the type follows what is installed.
+# With Type=notify, systemd's start timeout repeatedly kills a Patroni that cannot notify
+# (patroni/patroni issues 3480, 3482 and 3591), so the type depends on the installed packages.
 _TEMPLATE = """\
 # Written by pgedge.platform.patroni_install, which replaces it whenever it differs.
 # Local settings belong in {name}.d/*.conf beside it; those are never touched.
@@ -46,8 +46,8 @@ def render_unit(desired: Desired, config_path: str | None = None, *, notify: boo
     """Render the unit that runs the Patroni in C(bin_dir) with a configuration, as the account.
 
     Args:
-        config_path: the configuration; by default the one that is desired.
-        notify: that Patroni tells systemd when it is up.
+        config_path: the configuration; by default the desired one.
+        notify: whether that Patroni notifies systemd when it is up.
     """
     return _TEMPLATE.format(
         name=desired.unit_name,
@@ -62,14 +62,14 @@ def _command(executable: str, config: str) -> str:
     argument = _quote(config).replace("$", "$$")
     if not set("'\"\\") & set(executable):
         return f"{_quote(executable)} {argument}"
-    # systemd takes such a character in an argument, but in the path of an executable under no quoting.
+    # systemd accepts such a character in an argument, but never in the path of an executable, even if quoted.
     return f'/bin/sh -c "exec \\"$$0\\" \\"$$1\\"" {_quote(executable).replace("$", "$$")} {argument}'
 
 
 def _quote(path: str) -> str:
-    """Quote one word of a command line as systemd.syntax(7) and systemd.unit(5) ask.
+    """Quote one word of a command line as systemd.syntax(7) and systemd.unit(5) require.
 
-    Variables are expanded in arguments but not in the path of the executable, so "$" is the caller's to double.
+    Variables are expanded in arguments but not in the path of the executable, so the caller must double "$".
     """
     escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'

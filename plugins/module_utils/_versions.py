@@ -20,12 +20,12 @@ _VERSION = re.compile(
 )
 _PHASES = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
 _CLAUSE = re.compile(r"(===|~=|==|!=|<=|>=|<|>)\s*(\S+)")
-# Before, and after, whatever a version can have in the same place.
+# Sort before and after any value that a version can have in the same place.
 _FIRST, _LAST = (-1,), (1,)
 
 
 class _Version(t.NamedTuple):
-    """A version, so that tuples of its parts compare as PEP 440 orders them."""
+    """A version whose parts compare, as a tuple, in the order of PEP 440."""
 
     epoch: int
     release: tuple[int, ...]
@@ -36,7 +36,7 @@ class _Version(t.NamedTuple):
 
     @property
     def is_early(self) -> bool:
-        """Whether it comes before its release: alpha, beta, candidate or development."""
+        """Whether it precedes its release: an alpha, beta, candidate or development release."""
         return self.dev != _LAST or self.pre not in (_FIRST, _LAST)
 
     @property
@@ -45,23 +45,23 @@ class _Version(t.NamedTuple):
 
 
 def normalized_name(name: str) -> str:
-    """Write a name of a distribution or an extra in the one form that PEP 503 and PEP 685 compare."""
+    """Normalize the name of a distribution or an extra for comparison, as in PEP 503 and PEP 685."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def same_version(left: str, right: str) -> bool:
-    """Whether two PEP 440 versions are equal: 4.1 and 4.1.0 are."""
+    """Return whether two PEP 440 versions are equal, as 4.1 and 4.1.0 are."""
     parsed = _parse(left), _parse(right)
     return left == right if None in parsed else parsed[0] == parsed[1]
 
 
 def meets(version: str, wanted: str) -> bool:
-    """Whether pip takes a version for the wanted one, which it does where only a local part comes on top (PEP 440)."""
+    """Return whether pip accepts a version as the wanted one, even if it adds a local part (PEP 440)."""
     return same_version(version if "+" in wanted else version.partition("+")[0], wanted)
 
 
 def allows(specifier: str, version: str) -> bool | None:
-    """Whether a specifier, such as C(<4.1,>=4.0), allows a version; None where only pip can tell."""
+    """Return whether a specifier, such as C(<4.1,>=4.0), allows a version; None if only pip can tell."""
     verdicts = [_clause_allows(clause.strip(), version) for clause in specifier.split(",") if clause.strip()]
     if False in verdicts:
         return False
@@ -69,7 +69,7 @@ def allows(specifier: str, version: str) -> bool | None:
 
 
 def exact_version(specifier: str) -> str | None:
-    """The one version that a specifier asks for; None where it leaves a choice."""
+    """The one version that a specifier requires; None if it leaves a choice."""
     matched = re.fullmatch(r"===?\s*([^\s,*]+)", specifier)
     return matched.group(1) if matched else None
 
@@ -96,9 +96,9 @@ def _clause_allows(clause: str, version: str) -> bool | None:
 
 
 def _is_ordered(operator: str, found: _Version, limit: _Version) -> bool | None:
-    """Compare as PEP 440 has it: what comes before or after a release, or adds to it, is not beyond it.
+    """Compare as in PEP 440: a pre-release, post-release or local version of a release is not beyond that release.
 
-    Whether that holds for a limit which is itself before or after a release, pip's versions do not agree.
+    Versions of pip disagree on whether that holds for a limit that is itself a pre-release or post-release.
     """
     same_release = found[:2] == limit[:2]
     if operator == "<=":
@@ -142,7 +142,7 @@ def _parse(version: str) -> _Version | None:
     if phase:
         pre = (0, _PHASES.get(phase.lower(), phase.lower()), int(matched.group("pre_number") or 0))
     elif has_dev and not has_post:
-        # A development release of a release comes before each of its candidates.
+        # A development release precedes every pre-release of the same release.
         pre = _FIRST
     post = matched.group("post_short") or matched.group("post_number") or 0
     local = re.split(r"[-_.]", (matched.group("local") or "").lower())

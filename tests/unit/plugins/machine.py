@@ -549,7 +549,7 @@ class Machine:
         set_attribute(_probe, "_APT_LISTS", f"{self.base}/var/lib/apt/lists")
         set_attribute(_index, "_PIP_WHEELS", f"{self.base}/usr/share/python-wheels/pip-*.whl")
         set_attribute(
-            _probe, "_UNIT_FOLDERS", tuple(f"{self.base}{rest}/systemd/system" for rest in ("/etc", "/usr/lib"))
+            _probe, "_UNIT_DIRECTORIES", tuple(f"{self.base}{rest}/systemd/system" for rest in ("/etc", "/usr/lib"))
         )
         isdir = os.path.isdir
         set_attribute(os.path, "isdir", lambda path: self.systemd if path == "/run/systemd/system" else isdir(path))

@@ -287,7 +287,7 @@ def test_the_one_that_fits_is_proved_and_returned_to(examine):
 
     assert found.returning == earlier(1)
     assert host.asked == [(built(1), "postgres", {"PYTHONDONTWRITEBYTECODE": "1"})] * 3
-    assert (found.spoiled, found.retired) == ({}, ())
+    assert (found.unusable, found.retired) == ({}, ())
     assert len(found.kept) == 2
 
 
@@ -301,7 +301,7 @@ def test_one_that_does_not_run_gives_way_to_the_next(examine):
     host, found = examine({"version": "4.0.11", "keep": 2}, earlier(2), earlier(1), answers={built(2): 1})
 
     assert found.returning == earlier(1)
-    assert found.spoiled == {built(2): "ImportError: libpq"}
+    assert found.unusable == {built(2): "ImportError: libpq"}
     assert found.retired == (generation(2),)
     assert [kept.path for kept in found.kept] == [built(1)]
     assert len(host.asked) == 4
@@ -320,7 +320,7 @@ def test_one_that_broke_in_the_meantime_is_not_returned_to(examine):
 
     _host, found = examine({"version": "4.0.11", "keep": 2}, earlier(1, problem="its file x is missing"), known=known)
 
-    assert (found.returning, found.spoiled) == (None, {built(1): "its file x is missing"})
+    assert (found.returning, found.unusable) == (None, {built(1): "its file x is missing"})
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_one_that_broke_in_the_meantime_is_not_returned_to(examine):
 def test_environments_are_read_only_for_a_reason(examine, wanted, changes, read):
     host, found = examine(wanted, earlier(2), earlier(1, problem="broken"), change_due=False, **changes)
 
-    assert (bool(host.identities), bool(found.spoiled)) == (read, read)
+    assert (bool(host.identities), bool(found.unusable)) == (read, read)
     assert (host.asked, found.returning) == ([], None)
 
 

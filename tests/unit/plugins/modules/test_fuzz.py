@@ -77,14 +77,14 @@ class Ended(BaseException):
 
 def words(*known: str) -> t.Any:
     """Valid words, hostile ones, and valid ones with something hostile in them."""
-    spoiled = some.builds(
+    unusable = some.builds(
         lambda word, at, what: word[: at % (len(word) + 1)] + what + word[at % (len(word) + 1) :],
         some.sampled_from(known),
         some.integers(0, 40),
         some.sampled_from(HOSTILE),
     )
     wild = some.text(some.characters(exclude_categories=["Cs"]), max_size=12)
-    return some.one_of(some.sampled_from(known), some.sampled_from(known), spoiled, spoiled, wild)
+    return some.one_of(some.sampled_from(known), some.sampled_from(known), unusable, unusable, wild)
 
 
 def options(machine: Machine) -> t.Any:
