@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Read and change files, with the current identity of the process.
 
@@ -17,7 +19,7 @@ import shutil
 import stat
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState
+from ._types import PathState
 
 _READ_LIMIT = 4 * 1024 * 1024
 _AT_FDCWD = -100

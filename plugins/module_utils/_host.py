@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """All access to commands and user identities: the only module that calls run_command or switches identity."""
 
@@ -13,10 +15,10 @@ import pwd
 import time
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._files import identity_of, is_executable, ways
-from ansible_collections.pgedge.platform.plugins.module_utils._inherited import Inherited, variables
-from ansible_collections.pgedge.platform.plugins.module_utils._model import ROOT_PATH, Account, Completed
+from ._errors import PatroniInstallError
+from ._files import identity_of, is_executable, ways
+from ._types import ROOT_PATH, Account, Completed
+from ._variables import Inherited, variables
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -71,7 +73,7 @@ class Host:
         A command that cannot be started returns code 127, as it would in a shell.
 
         Args:
-            inherit: the variables of the caller's session that the command gets; see _inherited.
+            inherit: the variables of the caller's session that the command gets; see _variables.
             environment: additional variables for the command.
         """
         home, user = (account.home, account.name) if account is not None else _present_identity()

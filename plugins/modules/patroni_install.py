@@ -436,10 +436,10 @@ stderr:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-from ansible_collections.pgedge.platform.plugins.module_utils._report import failure
-from ansible_collections.pgedge.platform.plugins.module_utils._run import run
+from ..module_utils._errors import PatroniInstallError
+from ..module_utils._host import Host
+from ..module_utils._patroni._report import failure
+from ..module_utils._patroni._run import run
 
 ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},

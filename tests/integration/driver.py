@@ -58,7 +58,8 @@ class Boundaries:
 
 
 def set_boundaries(boundaries: Boundaries) -> None:
-    from ansible_collections.pgedge.platform.plugins.module_utils import _apply, _files, _host
+    from ansible_collections.pgedge.platform.plugins.module_utils import _files, _host
+    from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _apply
 
     applier: t.Any = _apply.Applier
     host: t.Any = _host.Host
@@ -73,15 +74,8 @@ def set_boundaries(boundaries: Boundaries) -> None:
         return begin(self, steps)
 
     applier.apply = apply
-    for name in {f"_{step.action}" for step in _steps()}:
-        setattr(applier, name, boundaries.around(getattr(applier, name)))
-
-
-def _steps() -> list[t.Any]:
-    from ansible_collections.pgedge.platform.plugins.module_utils import _model
-
-    found = (value for value in vars(_model).values() if isinstance(value, type))
-    return [value for value in found if issubclass(value, _model.Step) and hasattr(value, "action")]
+    carry_out = vars(applier)["_carry_out"]
+    applier._carry_out = boundaries.around(lambda self, step: carry_out.__get__(self)(step))
 
 
 def run_module(options: str) -> None:

@@ -10,8 +10,8 @@ import re
 import yaml
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan
-from ansible_collections.pgedge.platform.plugins.module_utils._report import success
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._plan import plan
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._report import success
 from ansible_collections.pgedge.platform.tests.unit.docs.pages import CHECKOUT, blocks
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import bare, desired, observed
 

@@ -23,14 +23,8 @@ from unittest import mock
 import pytest
 from ansible.module_utils import basic, distro
 
-from ansible_collections.pgedge.platform.plugins.module_utils import (
-    _apply,
-    _host,
-    _index,
-    _params,
-    _probe,
-    _selinux,
-)
+from ansible_collections.pgedge.platform.plugins.module_utils import _host, _selinux
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _apply, _index, _params, _probe
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_environment, make_interpreter
 

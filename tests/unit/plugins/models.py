@@ -8,17 +8,15 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-    Account,
-    Desired,
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Desired
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import (
     Environment,
     Observed,
-    PathState,
-    Place,
     Service,
     Tools,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._types import Account, PathState, Place
 
 UID, GID = 111, 113
 HOME = "/var/lib/postgresql"

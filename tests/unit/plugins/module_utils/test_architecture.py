@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The law of the rooms: who may import whom, who may act, and that documentation and code name the same things."""
+"""Architecture: which file may import which, which one may act, and that documentation and code agree."""
 
 from __future__ import annotations
 
@@ -12,44 +12,48 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _apply, _model
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _apply
+from ansible_collections.pgedge.platform.plugins.module_utils._types import Step
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 
-PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
-ROOMS = {path.stem: ast.parse(path.read_text("utf-8")) for path in sorted((PLUGINS / "module_utils").glob("*.py"))}
+CHECKOUT = Path(__file__).resolve().parents[4]
+PLUGINS = CHECKOUT / "plugins"
+UTILS = PLUGINS / "module_utils"
+FILES = {path.stem: path for path in sorted(UTILS.rglob("_*.py")) if path.stem != "__init__"}
+ROOMS = {room: ast.parse(path.read_text("utf-8")) for room, path in FILES.items()}
+SHARED = sorted(room for room, path in FILES.items() if path.parent == UTILS)
 MODULE = ast.parse((PLUGINS / "modules" / "patroni_install.py").read_text("utf-8"))
 SOURCES = {**ROOMS, "patroni_install": MODULE}
 
 PURE = (
-    "_model",
-    "_drift",
-    "_unit",
-    "_report",
     "_commands",
+    "_constraints",
+    "_desired",
+    "_drift",
+    "_exec_start",
+    "_observed",
     "_output",
     "_plan",
+    "_report",
     "_sources",
-    "_exec_start",
-    "_inherited",
-    "_constraints",
+    "_steps",
+    "_types",
+    "_unit",
+    "_variables",
     "_versions",
 )
+DATA = {"_desired", "_observed", "_steps", "_types"}
 HARMLESS = {"__future__", "dataclasses", "hashlib", "re", "typing", "urllib.parse"}
-OUR_ROOMS = "ansible_collections.pgedge.platform.plugins.module_utils"
 
 
 def imported(tree):
-    """Name every module that is imported anywhere in a source; our own rooms by their short names."""
+    """Name every module that is imported anywhere in a source; those of this collection by the names of their files."""
     names = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.level and not node.module):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "the loader of collections takes absolute imports only"
-            if node.module == OUR_ROOMS:
-                names.update(alias.name for alias in node.names)
-            else:
-                names.add(node.module.replace(f"{OUR_ROOMS}.", ""))
+            names.add(node.module.rpartition(".")[2] if node.level else node.module)
     return names
 
 
@@ -77,12 +81,25 @@ def test_pure_rooms_open_nothing(room):
     assert not called(ROOMS[room]) & {"open", "exec", "eval", "__import__", "print"}
 
 
-def test_errors_import_only_the_model():
-    assert imported(ROOMS["_errors"]) <= HARMLESS | {"_model"}
+def test_errors_import_only_data():
+    assert imported(ROOMS["_errors"]) <= HARMLESS | {"_types"}
 
 
-def test_the_model_knows_no_other_room():
-    assert imported(ROOMS["_model"]) <= HARMLESS
+@pytest.mark.parametrize("room", sorted(DATA))
+def test_data_imports_only_data(room):
+    assert imported(ROOMS[room]) <= HARMLESS | DATA
+
+
+@pytest.mark.parametrize("room", SHARED)
+def test_what_modules_share_imports_nothing_of_one_module(room):
+    assert imported(ROOMS[room]).isdisjoint(set(FILES) - set(SHARED))
+
+
+def test_contributing_lists_each_file_once():
+    rows = re.findall(r"^\| (`_.*?) \|", (CHECKOUT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+
+    assert sorted(listed) == sorted(str(path.relative_to(UTILS)) for path in FILES.values())
 
 
 @pytest.mark.parametrize(
@@ -144,9 +161,7 @@ def subclasses(cls):
         yield from subclasses(child)
 
 
-STEPS = sorted(
-    {cls for cls in subclasses(_model.Step) if not cls.__name__.startswith("_")}, key=lambda cls: cls.__name__
-)
+STEPS = sorted({cls for cls in subclasses(Step) if "action" in vars(cls)}, key=lambda cls: cls.__name__)
 
 
 def test_steps_are_told_apart_by_their_actions():
@@ -159,7 +174,7 @@ def test_every_step_is_named_applied_and_documented(cls):
     returned = yaml.safe_load(patroni_install.RETURN)["steps"]["contains"]["action"]["description"]
 
     assert cls.action == snake
-    assert callable(getattr(_apply.Applier, f"_{cls.action}"))
+    assert cls in vars(_apply.Applier)["_carry_out"].dispatcher.registry
     assert f"V({cls.action})" in " ".join(returned)
 
 

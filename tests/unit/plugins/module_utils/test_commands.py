@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
-from ansible_collections.pgedge.platform.plugins.module_utils._sources import PIP_ENVIRONMENT
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _commands
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._sources import PIP_ENVIRONMENT
 
 APT_INSTALL = [
     "apt-get",

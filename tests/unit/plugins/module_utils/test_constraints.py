@@ -9,8 +9,8 @@ import itertools
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _constraints
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Limit, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _constraints
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Limit, Sources
 
 PIP_COMPILE = """\
 #

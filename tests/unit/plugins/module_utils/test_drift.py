@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Limit, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._drift import (
     can_notify,
     environment_drift,
     public_path,
     unexposed,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Limit, PathState, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._types import PathState
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     BIN_DIR,
     LEGACY,

@@ -10,12 +10,12 @@ import os
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._environment import (
     read_environment,
     read_executables,
     shared_libraries_problem,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Environment
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import Environment
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import (
     ENTRY_POINTS,
     add_distribution,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import (
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._exec_start import (
     Unit,
     configuration_of_process,
     lost_settings,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import render_unit
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import desired
 
 FILE = "/etc/patroni/patroni.yml"

@@ -13,7 +13,7 @@ import stat
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _files
-from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState
+from ansible_collections.pgedge.platform.plugins.module_utils._types import PathState
 
 UID, GID = os.geteuid(), os.getegid()
 

@@ -16,8 +16,8 @@ import pytest
 from ansible_collections.pgedge.platform.plugins.module_utils import _host
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-from ansible_collections.pgedge.platform.plugins.module_utils._inherited import NETWORK, NOTHING
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Completed
+from ansible_collections.pgedge.platform.plugins.module_utils._types import Completed
+from ansible_collections.pgedge.platform.plugins.module_utils._variables import NETWORK, NOTHING
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_interpreter
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import ACCOUNT, GID, UID
 

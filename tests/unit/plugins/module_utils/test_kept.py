@@ -14,26 +14,23 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _kept
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import replaces, surplus
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _kept
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Limit, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._drift import replaces, surplus
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import Kept, Service, Tools
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._plan import digest, plan
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._report import success
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._steps import (
     BuildEnvironment,
-    Completed,
     KeepEnvironment,
-    Kept,
-    Limit,
     ReloadSystemd,
     RemoveEnvironment,
-    Service,
-    Sources,
     SwitchBack,
     SwitchEnvironment,
-    Tools,
     WriteUnit,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._plan import digest, plan
-from ansible_collections.pgedge.platform.plugins.module_utils._report import success
-from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._types import Completed
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     BIN_DIR,
     EXTRAS,

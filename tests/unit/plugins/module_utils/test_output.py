@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _output
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _commands, _output
 
 SHOWN = """\
 MainPID=0

@@ -13,15 +13,10 @@ import pwd
 import pytest
 from ansible.module_utils import distro
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _params
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-    Account,
-    Desired,
-    Limit,
-    Patience,
-    Sources,
-)
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _params
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Desired, Limit, Patience, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._types import Account
 from ansible_collections.pgedge.platform.plugins.modules.patroni_install import ARGUMENT_SPEC
 
 DEFAULTS = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}

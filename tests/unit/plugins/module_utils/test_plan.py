@@ -10,32 +10,28 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Limit, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import Pipx, Service, Tools
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._plan import digest, plan
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._steps import (
     BuildEnvironment,
     CreateDirectory,
     ExposeExecutables,
     InstallPackages,
     InstallPipx,
     KeepEnvironment,
-    Limit,
-    PathState,
-    Pipx,
-    Place,
     RefreshPackageLists,
     ReloadSystemd,
     RemoveDirectory,
     RemoveEnvironment,
     RemoveExecutables,
     RemoveUnit,
-    Service,
     SetAttributes,
-    Sources,
     SwitchEnvironment,
-    Tools,
     WriteUnit,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._plan import digest, plan
-from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._types import PathState, Place
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     ACCOUNT,
     BIN_DIR,

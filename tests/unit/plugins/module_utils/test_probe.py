@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _probe
-from ansible_collections.pgedge.platform.plugins.module_utils._model import PathState
-from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
+from ansible_collections.pgedge.platform.plugins.module_utils._paths import Names
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _probe
+from ansible_collections.pgedge.platform.plugins.module_utils._types import PathState
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     ACCOUNT,
     GENERATIONS,

@@ -8,30 +8,27 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Limit, Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import Pipx, Service
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._report import failure, success
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._steps import (
     BuildEnvironment,
-    Completed,
     CreateDirectory,
     ExposeExecutables,
     InstallPackages,
     InstallPipx,
-    Limit,
-    Pipx,
-    Place,
     RefreshPackageLists,
     ReloadSystemd,
     RemoveDirectory,
     RemoveEnvironment,
     RemoveExecutables,
     RemoveUnit,
-    Service,
     SetAttributes,
     SetLabel,
-    Sources,
     SwitchEnvironment,
     WriteUnit,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._report import failure, success
+from ansible_collections.pgedge.platform.plugins.module_utils._types import Completed, Place
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     BIN_DIR,
     CONFIG_DIR,

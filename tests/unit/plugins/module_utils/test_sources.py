@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _sources
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _sources
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Sources
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import render_unit
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import ACCOUNT, desired
 
 DEFAULT = """\

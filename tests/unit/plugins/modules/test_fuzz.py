@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.pgedge.platform.plugins.module_utils._unit import _TEMPLATE
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import _TEMPLATE
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Machine, module_args
 

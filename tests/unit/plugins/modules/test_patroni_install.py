@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _files, _host, _kept
+from ansible_collections.pgedge.platform.plugins.module_utils import _files, _host
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _kept
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call, Machine
 

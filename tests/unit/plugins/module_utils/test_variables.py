@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _inherited
+from ansible_collections.pgedge.platform.plugins.module_utils import _variables
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import SESSION
 
 KINDS = ("NOTHING", "NETWORK", "PIP", "BUILD")
@@ -21,7 +21,7 @@ def test_what_changes_the_meaning_of_a_program_reaches_none(kind, name):
 
 def passed(kind, session):
     """What of a session a kind of program gets."""
-    got = _inherited.variables(session, getattr(_inherited, kind), home="/home/pg", user="pg", more={})
+    got = _variables.variables(session, getattr(_variables, kind), home="/home/pg", user="pg", more={})
     assert got.pop("LC_ALL") == "C.UTF-8"
     assert (got.pop("HOME"), got.pop("USER"), got.pop("LOGNAME")) == ("/home/pg", "pg", "pg")
     return got
@@ -66,6 +66,6 @@ def test_what_the_module_says_wins_over_the_session():
     session = {"PIP_INDEX_URL": "https://session.example.org", "LC_ALL": "de_DE.UTF-8", "HOME": "/home/deploy"}
     more = {"PIP_INDEX_URL": "https://option.example.org"}
 
-    got = _inherited.variables(session, _inherited.PIP, home="/root", user="root", more=more)
+    got = _variables.variables(session, _variables.PIP, home="/root", user="root", more=more)
 
     assert got == {**more, "LC_ALL": "C.UTF-8", "HOME": "/root", "USER": "root", "LOGNAME": "root"}

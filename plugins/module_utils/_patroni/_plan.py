@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Plan the steps from the observed state to the desired one. Pure: it neither reads nor changes the host.
 
@@ -14,22 +16,13 @@ import re
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils._commands import requirement
-from ansible_collections.pgedge.platform.plugins.module_utils._constraints import contradicted
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
-    ESSENTIAL,
-    can_notify,
-    public_path,
-    surplus,
-    target_extras,
-    target_version,
-    unexposed,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-    CONFIG_DIR_MODE,
-    ENVIRONMENT_MODE,
-    UNIT_MODE,
+from .._errors import PatroniInstallError
+from .._versions import normalized_name
+from ._commands import requirement
+from ._constraints import contradicted
+from ._desired import CONFIG_DIR_MODE, ENVIRONMENT_MODE, UNIT_MODE
+from ._drift import ESSENTIAL, can_notify, public_path, surplus, target_extras, target_version, unexposed
+from ._steps import (
     BuildEnvironment,
     CreateDirectory,
     ExposeExecutables,
@@ -48,19 +41,12 @@ from ansible_collections.pgedge.platform.plugins.module_utils._model import (
     SwitchEnvironment,
     WriteUnit,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._unit import render_unit
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
+from ._unit import render_unit
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-        Account,
-        Desired,
-        Environment,
-        Observed,
-        Place,
-        Step,
-        Tools,
-    )
+    from .._types import Account, Place, Step
+    from ._desired import Desired
+    from ._observed import Environment, Observed, Tools
 
 
 def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:

@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 
 """Query the package index: pip itself answers what an installation would choose. Nothing is changed.
@@ -15,22 +17,19 @@ import glob
 import tempfile
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _files, _output, _sources
-from ansible_collections.pgedge.platform.plugins.module_utils._environment import find_shared_pip
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError
-from ansible_collections.pgedge.platform.plugins.module_utils._inherited import BUILD, NOTHING
-from ansible_collections.pgedge.platform.plugins.module_utils._model import BuildEnvironment
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import meets, same_version
+from .. import _files
+from .._errors import CommandError
+from .._variables import BUILD, NOTHING
+from .._versions import meets, same_version
+from . import _commands, _output, _sources
+from ._environment import find_shared_pip
+from ._steps import BuildEnvironment
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-        Completed,
-        Desired,
-        Environment,
-        Observed,
-        Step,
-    )
+    from .._host import Host
+    from .._types import Completed, Step
+    from ._desired import Desired
+    from ._observed import Environment, Observed
 
 # Where the Python of Debian and Red Hat keeps the files that ensurepip installs.
 _PIP_WHEELS = "/usr/share/python-wheels/pip-*.whl"

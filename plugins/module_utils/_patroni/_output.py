@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Interpret command output: the cause of a failure, and whether it is transient. Nothing is run here."""
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
+from .._versions import normalized_name
 
 # In the wording of apt, dpkg, dnf and rpm.
 _LOCKED = re.compile(

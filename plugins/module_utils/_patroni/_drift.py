@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Differences between the observed and the desired state: pure functions that the probe and the plan share."""
 
@@ -8,16 +10,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._constraints import applicable, contradicted
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import (
-    allows,
-    exact_version,
-    meets,
-    same_version,
-)
+from .._versions import allows, exact_version, meets, same_version
+from ._constraints import applicable, contradicted
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired, Environment, Observed
+    from ._desired import Desired
+    from ._observed import Environment, Observed
 
 
 # The executables that every installation needs.

@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Package sources: pip's settings and their credentials. Nothing is run here."""
 
@@ -10,10 +12,10 @@ import re
 import typing as t
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+from .._errors import PatroniInstallError
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
+    from ._desired import Sources
 
 PIP_ENVIRONMENT = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _names
-from ansible_collections.pgedge.platform.plugins.module_utils._names import Names, moved
+from ansible_collections.pgedge.platform.plugins.module_utils import _paths
+from ansible_collections.pgedge.platform.plugins.module_utils._paths import Names, moved
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import ACCOUNT
 
 
@@ -100,7 +100,7 @@ def mounted(base, monkeypatch):
     same = {f"{base}/mount": f"{base}/real", f"{base}/mount/deep": f"{base}/real/deep"}
     fake = SimpleNamespace(**{name: getattr(os, name) for name in ("path", "readlink")})
     fake.stat = lambda path: real_stat(same.get(path, path))
-    monkeypatch.setattr(_names, "os", fake)
+    monkeypatch.setattr(_paths, "os", fake)
     return base
 
 
@@ -160,7 +160,7 @@ def test_home_that_root_cannot_enter(base, monkeypatch):
 
     fake = SimpleNamespace(path=os.path, stat=guarded("stat"), readlink=guarded("readlink"))
     os.symlink("deep", f"{base}/real/share")
-    monkeypatch.setattr(_names, "os", fake)
+    monkeypatch.setattr(_paths, "os", fake)
 
     names = Names(host, ACCOUNT)
 

@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 
 """What a pip constraints file allows, in the forms that people, pip-compile and uv write. Pure.
@@ -13,11 +15,11 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Limit
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import allows, normalized_name
+from .._versions import allows, normalized_name
+from ._desired import Limit
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
+    from ._desired import Sources
 
 # Byte order marks. The order matters: the second begins with the fourth.
 _MARKS = (

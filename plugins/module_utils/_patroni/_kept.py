@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Environments that were in use and are kept, complete, so that a run can return to them.
 
@@ -19,26 +21,20 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _commands, _output
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
-    replaces,
-    surplus,
-    target_extras,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._environment import read_environment
-from ansible_collections.pgedge.platform.plugins.module_utils._files import look, read_text, remove_file, write_private
-from ansible_collections.pgedge.platform.plugins.module_utils._inherited import NOTHING
-from ansible_collections.pgedge.platform.plugins.module_utils._model import Environment, Kept
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
+from .._files import look, read_text, remove_file, write_private
+from .._variables import NOTHING
+from .._versions import normalized_name
+from . import _commands, _output
+from ._drift import replaces, surplus, target_extras
+from ._environment import read_environment
+from ._observed import Environment, Kept
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-        Completed,
-        Desired,
-        KeepEnvironment,
-        Observed,
-    )
+    from .._host import Host
+    from .._types import Completed
+    from ._desired import Desired
+    from ._observed import Observed
+    from ._steps import KeepEnvironment
 
 RECORD = "kept.json"
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]{0,99}")

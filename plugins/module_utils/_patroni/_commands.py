@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Build the commands to run. Nothing is run here."""
 
@@ -9,10 +11,10 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._sources import pip_environment
+from ._sources import pip_environment
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Sources
+    from ._desired import Sources
 
 # Packages must only install files, not start, stop or restart services. In this mode systemctl does none of that for
 # their scripts. systemd supports the variable since version 237.

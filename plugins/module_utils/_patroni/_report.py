@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Report what was done or would be done: pure functions from the plan to the module's result."""
 
@@ -8,26 +10,44 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import environment_drift, public_path
+from .._types import PathState, Step
+from ._desired import Desired
+from ._drift import environment_drift, public_path
+from ._observed import Environment, Kept, Observed, Pipx
+from ._steps import (
+    BuildEnvironment,
+    CreateDirectory,
+    ExposeExecutables,
+    InstallPackages,
+    InstallPipx,
+    KeepEnvironment,
+    RemoveDirectory,
+    RemoveEnvironment,
+    RemoveExecutables,
+    RemoveUnit,
+    SetAttributes,
+    SetLabel,
+    SwitchBack,
+    WriteUnit,
+)
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
+    from .._errors import PatroniInstallError
 
 Result = t.Dict[str, t.Any]
-_Owned = t.Union[model.PathState, model.WriteUnit, model.CreateDirectory, model.SetAttributes]
+_Owned = t.Union[PathState, WriteUnit, CreateDirectory, SetAttributes]
 
 _DIRECTORIES = "directories"
 _KEPT = "kept environments"
 
 
 def success(
-    desired: model.Desired,
-    before: model.Observed,
-    steps: t.Sequence[model.Step],
+    desired: Desired,
+    before: Observed,
+    steps: t.Sequence[Step],
     *,
-    after: model.Observed | None,
-    pipx: model.Pipx | None,
+    after: Observed | None,
+    pipx: Pipx | None,
 ) -> Result:
     """Describe a successful run.
 
@@ -36,7 +56,7 @@ def success(
         after: the current state of the host; None in check mode, where the steps determine what it would be.
         pipx: the pipx used for building; None if none was needed.
     """
-    injected = next((step.injected for step in steps if isinstance(step, model.BuildEnvironment)), ())
+    injected = next((step.injected for step in steps if isinstance(step, BuildEnvironment)), ())
     built = _built(steps) if after is None else None
     environment = after.environment if after else before.returning or before.environment
     version = environment.version if environment else None
@@ -84,34 +104,32 @@ def failure(error: PatroniInstallError | OSError) -> Result:
 
 
 def _kept(
-    desired: model.Desired, before: model.Observed, after: model.Observed | None, steps: t.Sequence[model.Step]
-) -> t.Iterator[model.Kept | model.KeepEnvironment]:
+    desired: Desired, before: Observed, after: Observed | None, steps: t.Sequence[Step]
+) -> t.Iterator[Kept | KeepEnvironment]:
     """Yield the kept environments; in check mode those that would be kept, one of which is not recorded yet."""
     if after is not None:
         yield from after.kept
         return
-    going = {step.path for step in steps if isinstance(step, (model.RemoveEnvironment, model.RemoveDirectory))}
-    going.update(step.generation for step in steps if isinstance(step, model.SwitchBack))
-    yield from (step for step in steps if isinstance(step, model.KeepEnvironment))
+    going = {step.path for step in steps if isinstance(step, (RemoveEnvironment, RemoveDirectory))}
+    going.update(step.generation for step in steps if isinstance(step, SwitchBack))
+    yield from (step for step in steps if isinstance(step, KeepEnvironment))
     yield from (kept for kept in before.kept if desired.generation_of(kept.path) not in going)
 
 
-def _described_kept(desired: model.Desired, kept: model.Kept | model.KeepEnvironment) -> Result:
+def _described_kept(desired: Desired, kept: Kept | KeepEnvironment) -> Result:
     return {
         "version": kept.version,
         "path": desired.shown(kept.path),
-        "size": kept.size if isinstance(kept, model.Kept) else None,
-        "since": kept.since if isinstance(kept, model.Kept) else None,
+        "size": kept.size if isinstance(kept, Kept) else None,
+        "since": kept.since if isinstance(kept, Kept) else None,
     }
 
 
-def _built(steps: t.Sequence[model.Step]) -> model.BuildEnvironment | None:
-    return next((step for step in steps if isinstance(step, model.BuildEnvironment)), None)
+def _built(steps: t.Sequence[Step]) -> BuildEnvironment | None:
+    return next((step for step in steps if isinstance(step, BuildEnvironment)), None)
 
 
-def _restart_required(
-    desired: model.Desired, before: model.Observed, now: model.Observed, steps: t.Sequence[model.Step]
-) -> bool:
+def _restart_required(desired: Desired, before: Observed, now: Observed, steps: t.Sequence[Step]) -> bool:
     """Return whether the service runs code or a unit that is older than the installed one."""
     if desired.state == "absent" or not before.service.active:
         return False
@@ -121,20 +139,18 @@ def _restart_required(
     if installed and before.service.environment not in (None, installed.path):
         return True
     # In check mode the unit that is restored has not been written yet.
-    written = (step.changed_at for step in steps if isinstance(step, model.WriteUnit))
+    written = (step.changed_at for step in steps if isinstance(step, WriteUnit))
     unit_changed_at = next(written, None) or now.unit.changed_at
     return before.service.started_at < max(installed.changed_at if installed else 0.0, unit_changed_at)
 
 
-def _renews(step: model.Step) -> bool:
-    if isinstance(step, model.WriteUnit):
+def _renews(step: Step) -> bool:
+    if isinstance(step, WriteUnit):
         return step.changed_at is None
-    return isinstance(step, model.BuildEnvironment)
+    return isinstance(step, BuildEnvironment)
 
 
-def _message(
-    desired: model.Desired, before: model.Observed, result: Result, injected: t.Sequence[str], *, planned: bool
-) -> str:
+def _message(desired: Desired, before: Observed, result: Result, injected: t.Sequence[str], *, planned: bool) -> str:
     """Summarize in one line what was done or would be done, and what is left to do."""
     if before.users:
         told = f"{_named(result['version'])} stays in {result['venv']}, because {', '.join(before.users)} uses it"
@@ -158,7 +174,7 @@ def _named(version: str | None) -> str:
     return f"Patroni {version}" if version else "Patroni"
 
 
-def _deed(desired: model.Desired, before: model.Observed, result: Result) -> tuple[str, str]:
+def _deed(desired: Desired, before: Observed, result: Result) -> tuple[str, str]:
     """Return a verb for what was done to Patroni, and the details to add."""
     actions = dict.fromkeys(step["action"] for step in result["steps"])
     previous = result["previous_version"]
@@ -175,10 +191,10 @@ def _deed(desired: model.Desired, before: model.Observed, result: Result) -> tup
 
 def _switched_back(result: Result) -> str | None:
     """Return the version that was switched back to, and since when it had been kept."""
-    return next((step["target"] for step in result["steps"] if step["action"] == model.SwitchBack.action), None)
+    return next((step["target"] for step in result["steps"] if step["action"] == SwitchBack.action), None)
 
 
-def _shortfall(desired: model.Desired, before: model.Observed, environment: model.Environment) -> str:
+def _shortfall(desired: Desired, before: Observed, environment: Environment) -> str:
     """Explain why an environment did not match the desired state; without another reason, it is the interpreter.
 
     The account can give files and links any name, so the text is made safe for a terminal.
@@ -188,40 +204,38 @@ def _shortfall(desired: model.Desired, before: model.Observed, environment: mode
     return text if text.isprintable() else repr(text)
 
 
-def _diff(
-    step: model.Step, desired: model.Desired, before: model.Observed, version: str | None
-) -> t.Iterator[dict[str, str]]:
+def _diff(step: Step, desired: Desired, before: Observed, version: str | None) -> t.Iterator[dict[str, str]]:
     """Yield the changes that a step makes, as texts before and after."""
-    if isinstance(step, model.WriteUnit):
+    if isinstance(step, WriteUnit):
         yield _entry(step.path, before.unit.text or "", step.text)
         if before.unit.exists:
             yield _entry(f"{step.path} (attributes)", _attributes(desired, before.unit), _attributes(desired, step))
-    elif isinstance(step, model.RemoveUnit):
+    elif isinstance(step, RemoveUnit):
         yield _entry(step.path, before.unit.text or "", "")
-    elif isinstance(step, model.CreateDirectory):
+    elif isinstance(step, CreateDirectory):
         yield _entry(_DIRECTORIES, "", f"{step.path}  {_owned(desired, step)}\n")
-    elif isinstance(step, model.SetAttributes):
+    elif isinstance(step, SetAttributes):
         yield _entry(step.path, _attributes(desired, before.config_dir.state), _attributes(desired, step))
-    elif isinstance(step, model.SetLabel):
+    elif isinstance(step, SetLabel):
         yield _entry(f"{step.path} (SELinux label)", f"{step.before}\n", f"{step.after}\n")
-    elif isinstance(step, model.BuildEnvironment):
+    elif isinstance(step, BuildEnvironment):
         new = _described(version or "the newest that the index offers", step.extras, step.injected)
         yield _entry(desired.environment, _environment(desired, before, new), new)
-    elif isinstance(step, model.SwitchBack):
+    elif isinstance(step, SwitchBack):
         back = before.returning
         new = _described(step.version, back.extras if back else (), back.injected if back else ())
         yield _entry(desired.environment, _environment(desired, before, new), f"{new}kept since: {step.since}\n")
-    elif isinstance(step, model.KeepEnvironment):
+    elif isinstance(step, KeepEnvironment):
         yield _entry(_KEPT, "", f"{step.path}\n")
-    elif isinstance(step, (model.RemoveDirectory, model.RemoveEnvironment)):
+    elif isinstance(step, (RemoveDirectory, RemoveEnvironment)):
         yield _entry(_DIRECTORIES, f"{step.path}\n", "")
-    elif isinstance(step, model.RemoveExecutables):
+    elif isinstance(step, RemoveExecutables):
         yield _entry(step.path, _lines(step.names), "")
-    elif isinstance(step, model.InstallPackages):
+    elif isinstance(step, InstallPackages):
         yield _entry("packages", "", _lines(step.names))
-    elif isinstance(step, model.InstallPipx):
+    elif isinstance(step, InstallPipx):
         yield _entry("packages of pip", "", f"{step.requirement}\n")
-    elif isinstance(step, model.ExposeExecutables):
+    elif isinstance(step, ExposeExecutables):
         offered = before.environment.executables if before.environment else ()
         links = (name for name in offered if name in before.executables)
         yield _entry(step.path, _lines(links), _lines(offered))
@@ -247,7 +261,7 @@ def _merged(entries: t.Iterable[dict[str, str]]) -> t.Iterator[dict[str, str]]:
         yield last
 
 
-def _environment(desired: model.Desired, before: model.Observed, new: str) -> str:
+def _environment(desired: Desired, before: Observed, new: str) -> str:
     """Describe the environment that was found, and its problem if the new one looks the same."""
     environment = before.environment
     if environment is None:
@@ -263,17 +277,17 @@ def _described(version: str, extras: t.Sequence[str], injected: t.Sequence[str])
     return f"version: {version}\nextras: {', '.join(sorted(extras))}\n{listed}"
 
 
-def _attributes(desired: model.Desired, state: _Owned) -> str:
+def _attributes(desired: Desired, state: _Owned) -> str:
     owner, group, mode = _names(desired, state)
     return f"owner: {owner}\ngroup: {group}\nmode: {mode}\n"
 
 
-def _owned(desired: model.Desired, state: _Owned) -> str:
+def _owned(desired: Desired, state: _Owned) -> str:
     owner, group, mode = _names(desired, state)
     return f"{owner}:{group} {mode}"
 
 
-def _names(desired: model.Desired, state: _Owned) -> tuple[str, str, str]:
+def _names(desired: Desired, state: _Owned) -> tuple[str, str, str]:
     account = desired.account
     users = {0: "root", account.uid: account.name}
     groups = {0: "root", account.group_gid: account.group}

@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """The text of the systemd unit, as a function of the desired state."""
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired
+    from ._desired import Desired
 
 # With Type=notify, systemd's start timeout repeatedly kills a Patroni that cannot notify
 # (patroni/patroni issues 3480, 3482 and 3591), so the type depends on the installed packages.

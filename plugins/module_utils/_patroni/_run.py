@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Orchestration: params, probe, plan, apply, report."""
 
@@ -8,28 +10,25 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _report
-from ansible_collections.pgedge.platform.plugins.module_utils._apply import Applier
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import target_extras
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import lost_settings
-from ansible_collections.pgedge.platform.plugins.module_utils._index import expect_offer
-from ansible_collections.pgedge.platform.plugins.module_utils._kept import warn_of_lacking_extras
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-    BuildEnvironment,
-    ReloadSystemd,
-    SwitchBack,
-    WriteUnit,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._params import desire, patience
-from ansible_collections.pgedge.platform.plugins.module_utils._plan import plan, unit_steps
-from ansible_collections.pgedge.platform.plugins.module_utils._probe import probe
-from ansible_collections.pgedge.platform.plugins.module_utils._unit import HEADER
+from .._errors import PatroniInstallError
+from . import _report
+from ._apply import Applier
+from ._drift import target_extras
+from ._exec_start import lost_settings
+from ._index import expect_offer
+from ._kept import warn_of_lacking_extras
+from ._params import desire, patience
+from ._plan import plan, unit_steps
+from ._probe import probe
+from ._steps import BuildEnvironment, ReloadSystemd, SwitchBack, WriteUnit
+from ._unit import HEADER
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired, Observed, Pipx, Step
-    from ansible_collections.pgedge.platform.plugins.module_utils._params import Params
+    from .._host import Host
+    from .._types import Step
+    from ._desired import Desired
+    from ._observed import Observed, Pipx
+    from ._params import Params
 
 
 def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:

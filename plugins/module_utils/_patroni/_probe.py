@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Observe the host without changing it. Files within the account's reach are read as the account."""
 
@@ -11,54 +13,23 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import (
-    _commands,
-    _index,
-    _output,
-    _selinux,
-    _sources,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import (
-    ESSENTIAL,
-    environment_drift,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
-    named_version,
-    read_environment,
-    shared_libraries_problem,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._exec_start import (
-    Unit,
-    configuration_of_process,
-    programs_of_unit,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._files import (
-    is_executable,
-    look,
-    read_text,
-    ways,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._inherited import NOTHING
-from ansible_collections.pgedge.platform.plugins.module_utils._kept import examine, read_kept
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-    SWITCH,
-    Configuration,
-    Environment,
-    Kept,
-    Label,
-    Observed,
-    PathState,
-    Pipx,
-    Place,
-    Service,
-    Tools,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
+from .. import _selinux
+from .._errors import CommandError, PatroniInstallError
+from .._files import is_executable, look, read_text, ways
+from .._paths import Names
+from .._types import Label, PathState, Place
+from .._variables import NOTHING
+from . import _commands, _index, _output, _sources
+from ._desired import SWITCH
+from ._drift import ESSENTIAL, environment_drift
+from ._environment import named_version, read_environment, shared_libraries_problem
+from ._exec_start import Unit, configuration_of_process, programs_of_unit
+from ._kept import examine, read_kept
+from ._observed import Configuration, Environment, Kept, Observed, Pipx, Service, Tools
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Desired
+    from .._host import Host
+    from ._desired import Desired
 
 # The directories that systemd searches for units, in order of precedence (systemd.unit(5)).
 _UNIT_DIRECTORIES = (
@@ -175,7 +146,7 @@ def _probe_label(desired: Desired, environment: Environment, host: Host, names: 
 def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
     """Describe the links in a directory, and Patroni's own executables even if they are not links.
 
-    Directories in link targets have their canonical name (see _names).
+    Directories in link targets have their canonical name (see _paths).
     """
     try:
         entries = os.listdir(bin_dir)

@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Carry out the steps. A step interrupted at any point leaves the host in a state that the next run can handle."""
 
@@ -13,29 +15,41 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.pgedge.platform.plugins.module_utils import (
-    _commands,
-    _files,
-    _kept,
-    _output,
-    _selinux,
-    _sources,
+from .. import _files, _selinux
+from .._errors import CommandError, PatroniInstallError
+from .._paths import Names
+from .._types import Account, Completed, Step
+from .._variables import BUILD, NETWORK, NOTHING, PIP, Inherited
+from .._versions import meets
+from . import _commands, _kept, _output, _sources
+from ._desired import ASKED_PYTHON, SWITCH, Desired, Patience
+from ._drift import ESSENTIAL
+from ._environment import read_environment, read_executables
+from ._index import find_pip_wheel
+from ._observed import Pipx
+from ._probe import find_pipx, requested_python
+from ._steps import (
+    BuildEnvironment,
+    CreateDirectory,
+    ExposeExecutables,
+    InstallPackages,
+    InstallPipx,
+    KeepEnvironment,
+    RefreshPackageLists,
+    ReloadSystemd,
+    RemoveDirectory,
+    RemoveEnvironment,
+    RemoveExecutables,
+    RemoveUnit,
+    SetAttributes,
+    SetLabel,
+    SwitchBack,
+    SwitchEnvironment,
+    WriteUnit,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils import _model as model
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
-from ansible_collections.pgedge.platform.plugins.module_utils._environment import (
-    read_environment,
-    read_executables,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import CommandError, PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._index import find_pip_wheel
-from ansible_collections.pgedge.platform.plugins.module_utils._inherited import BUILD, NETWORK, NOTHING, PIP, Inherited
-from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
-from ansible_collections.pgedge.platform.plugins.module_utils._probe import find_pipx, requested_python
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import meets
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+    from .._host import Host
 
 _LOCK_POLL_SECONDS = 2.0
 _APT_FAILED = 100
@@ -50,27 +64,24 @@ class Applier:
         pipx: the pipx used for the build, found beforehand or after its installation.
     """
 
-    def __init__(
-        self, desired: model.Desired, patience: model.Patience, host: Host, pipx: model.Pipx | None = None
-    ) -> None:
+    def __init__(self, desired: Desired, patience: Patience, host: Host, pipx: Pipx | None = None) -> None:
         self.pipx = pipx
         self._desired = desired
         self._patience = patience
         self._host = host
 
-    def apply(self, steps: t.Sequence[model.Step]) -> tuple[model.Step, ...]:
+    def apply(self, steps: t.Sequence[Step]) -> tuple[Step, ...]:
         """Carry out steps in order, and return those that were carried out.
 
         Raises:
             PatroniInstallError: a step failed; the error contains that step and the steps done before it.
         """
-        done: list[model.Step] = []
+        done: list[Step] = []
         for step in steps:
             try:
                 if self._may_wait_for_the_next_run(step):
                     continue
-                method: t.Callable[[model.Step], None] = getattr(self, f"_{step.action}")
-                method(step)
+                self._carry_out(step)
             except (PatroniInstallError, OSError) as error:
                 failure = (
                     error if isinstance(error, PatroniInstallError) else PatroniInstallError(_explained(step, error))
@@ -80,16 +91,21 @@ class Applier:
             done.append(step)
         return tuple(done)
 
-    def _may_wait_for_the_next_run(self, step: model.Step) -> bool:
+    def _may_wait_for_the_next_run(self, step: Step) -> bool:
         """Return whether a step would remove the files of a process that is still running."""
-        if not isinstance(step, model.RemoveEnvironment) or self._host.wait_until_unused(
+        if not isinstance(step, RemoveEnvironment) or self._host.wait_until_unused(
             step.path, self._desired.account, _IN_USE_SECONDS
         ):
             return False
         self._host.warn(f"did not remove {step.path}: a process still runs in it; the next run removes it")
         return True
 
-    def _refresh_package_lists(self, _step: model.RefreshPackageLists) -> None:
+    @functools.singledispatchmethod
+    def _carry_out(self, step: Step) -> None:
+        raise NotImplementedError(step.action)
+
+    @_carry_out.register
+    def _refresh_package_lists(self, _step: RefreshPackageLists) -> None:
         try:
             self._run_patiently(
                 _commands.apt_update(), _commands.APT_ENVIRONMENT, inherit=NETWORK, examine=self._examine_update
@@ -100,7 +116,7 @@ class Applier:
                 raise
             raise self._unread("pipx", sources, error) from error
 
-    def _examine_update(self, completed: model.Completed) -> model.Completed:
+    def _examine_update(self, completed: Completed) -> Completed:
         """Judge apt-get update by its purpose: one dead source makes it fail, but with none reached it succeeds."""
         failed = completed.rc != 0 or _output.parse_sources(completed.output) or _output.is_transient(completed.output)
         if not failed or _output.is_locked(completed.output):
@@ -108,7 +124,8 @@ class Applier:
         known = self._host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc == 0
         return replace(completed, rc=0 if known else completed.rc or _APT_FAILED)
 
-    def _install_packages(self, step: model.InstallPackages) -> None:
+    @_carry_out.register
+    def _install_packages(self, step: InstallPackages) -> None:
         if self._desired.family == "debian":
             self._install_with_apt(step)
             return
@@ -117,7 +134,7 @@ class Applier:
         except CommandError as error:
             raise self._explain_packages(step.target, error, error.completed.output) from error
 
-    def _install_with_apt(self, step: model.InstallPackages) -> None:
+    def _install_with_apt(self, step: InstallPackages) -> None:
         """Install packages. If apt names an obstacle, run the remedy and try again, each remedy once."""
         command = _commands.apt_install(step.names, self._patience.lock_timeout)
         remedies: list[list[str]] = []
@@ -176,7 +193,8 @@ class Applier:
             error.completed,
         )
 
-    def _install_pipx(self, step: model.InstallPipx) -> None:
+    @_carry_out.register
+    def _install_pipx(self, step: InstallPipx) -> None:
         pip = self._host.require("pip3", "python3-pip")
         with self._netrc(self._host.temporary_directory) as netrc:
             sources = _sources.pip_environment(self._desired.sources, netrc)
@@ -210,27 +228,35 @@ class Applier:
             with self._host.acting(self._desired.account, as_account):
                 _files.remove_file(path)
 
-    def _create_directory(self, step: model.CreateDirectory) -> None:
+    @_carry_out.register
+    def _create_directory(self, step: CreateDirectory) -> None:
         with self._host.acting(self._desired.account, step.as_account):
             _files.make_directory(step.path, step.uid, step.gid, step.mode)
 
-    def _set_attributes(self, step: model.SetAttributes) -> None:
+    @_carry_out.register
+    def _set_attributes(self, step: SetAttributes) -> None:
         with self._host.acting(self._desired.account, step.as_account):
             _files.set_attributes(step.path, step.uid, step.gid, step.mode)
 
-    def _remove_environment(self, step: model.RemoveEnvironment | model.RemoveDirectory) -> None:
-        with self._host.identity(self._desired.account):
-            _kept.remove_record(step.path)
-            _files.remove_tree(step.path)
+    @_carry_out.register
+    def _remove_environment(self, step: RemoveEnvironment) -> None:
+        self._remove_tree(step.path)
 
-    def _remove_directory(self, step: model.RemoveDirectory) -> None:
-        self._remove_environment(step)
+    def _remove_tree(self, path: str) -> None:
+        with self._host.identity(self._desired.account):
+            _kept.remove_record(path)
+            _files.remove_tree(path)
+
+    @_carry_out.register
+    def _remove_directory(self, step: RemoveDirectory) -> None:
+        self._remove_tree(step.path)
         if step.path.startswith(f"{self._desired.generations}/"):
             # The directory remains after its last generation is removed, and others may have put something there.
             with self._host.identity(self._desired.account), contextlib.suppress(OSError):
                 os.rmdir(self._desired.generations)
 
-    def _build_environment(self, step: model.BuildEnvironment) -> None:
+    @_carry_out.register
+    def _build_environment(self, step: BuildEnvironment) -> None:
         account = self._desired.account
         with self._host.identity(account):
             for path in (self._desired.generations, step.generation):
@@ -259,15 +285,18 @@ class Applier:
             if not _selinux.systemd_may_execute(label):
                 raise
 
-    def _set_label(self, step: model.SetLabel) -> None:
+    @_carry_out.register
+    def _set_label(self, step: SetLabel) -> None:
         with self._host.acting(self._desired.account, step.as_account):
             _selinux.write_label(step.path, step.after)
 
-    def _keep_environment(self, step: model.KeepEnvironment) -> None:
+    @_carry_out.register
+    def _keep_environment(self, step: KeepEnvironment) -> None:
         with self._host.identity(self._desired.account):
             _kept.write_record(step)
 
-    def _switch_back(self, step: model.SwitchBack) -> None:
+    @_carry_out.register
+    def _switch_back(self, step: SwitchBack) -> None:
         account = self._desired.account
         with self._host.identity(account):
             self._label_new(f"{step.environment}/bin/patroni")
@@ -277,9 +306,10 @@ class Applier:
             # must not be taken for complete.
             _kept.remove_record(step.generation)
 
-    def _switch_environment(self, step: model.SwitchEnvironment) -> None:
+    @_carry_out.register
+    def _switch_environment(self, step: SwitchEnvironment) -> None:
         # Among the generations, so that it is found and removed if this run does not get that far.
-        temporary = f"{self._desired.generations}/{model.SWITCH}"
+        temporary = f"{self._desired.generations}/{SWITCH}"
         directory = os.path.dirname(step.path)
         with self._host.identity(self._desired.account):
             _files.remove_tree(temporary)
@@ -295,7 +325,7 @@ class Applier:
         with self._host.identity(self._desired.account):
             _files.remove_tree(temporary)
 
-    def _may_replace(self, step: model.SwitchEnvironment) -> bool:
+    def _may_replace(self, step: SwitchEnvironment) -> bool:
         """Return whether the pointer can be put in place now: not while an environment in use occupies its path.
 
         Replacing such an environment, which was made by pipx alone, would remove the files of processes running in it.
@@ -306,18 +336,21 @@ class Applier:
         self._expose(step.bin_dir, step.environment, step.as_account)
         return self._host.wait_until_unused(step.path, self._desired.account, _IN_USE_SECONDS)
 
-    def _expose_executables(self, step: model.ExposeExecutables) -> None:
+    @_carry_out.register
+    def _expose_executables(self, step: ExposeExecutables) -> None:
         with self._host.identity(self._desired.account):
             _files.sync_filesystem(step.environment)
         self._expose(step.path, step.environment, step.as_account)
 
-    def _remove_executables(self, step: model.RemoveExecutables) -> None:
+    @_carry_out.register
+    def _remove_executables(self, step: RemoveExecutables) -> None:
         with self._host.acting(self._desired.account, step.as_account):
             for name in step.names:
                 _files.remove_file(f"{step.path}/{name}")
             _files.sync_directory(step.path)
 
-    def _write_unit(self, step: model.WriteUnit) -> None:
+    @_carry_out.register
+    def _write_unit(self, step: WriteUnit) -> None:
         _files.replace_file(
             step.path,
             step.text,
@@ -328,14 +361,16 @@ class Applier:
             label=lambda temporary: self._host.label(temporary, step.path),
         )
 
-    def _remove_unit(self, step: model.RemoveUnit) -> None:
+    @_carry_out.register
+    def _remove_unit(self, step: RemoveUnit) -> None:
         _files.remove_file(step.path)
         _files.sync_directory(os.path.dirname(step.path))
 
-    def _reload_systemd(self, _step: model.ReloadSystemd) -> None:
+    @_carry_out.register
+    def _reload_systemd(self, _step: ReloadSystemd) -> None:
         self._must(self._host.run(_commands.daemon_reload(), inherit=NOTHING))
 
-    def _run_pipx(self, step: model.BuildEnvironment) -> None:
+    def _run_pipx(self, step: BuildEnvironment) -> None:
         if self.pipx is None:
             self.pipx = find_pipx(self._desired, self._host)
         if self.pipx is None:
@@ -358,13 +393,13 @@ class Applier:
             raise self._explain_pipx(step, error) from error
 
     @contextlib.contextmanager
-    def _pipx_environment(self, step: model.BuildEnvironment) -> t.Iterator[dict[str, str]]:
+    def _pipx_environment(self, step: BuildEnvironment) -> t.Iterator[dict[str, str]]:
         """Provide the variables with which pipx works in the generation, for as long as it needs the credentials."""
         desired = self._desired
         with self._netrc(step.generation, as_account=True) as netrc:
             yield _commands.pipx_environment(step.generation, desired.shared_libraries, desired.sources, netrc)
 
-    def _explain_pipx(self, step: model.BuildEnvironment, error: CommandError) -> CommandError:
+    def _explain_pipx(self, step: BuildEnvironment, error: CommandError) -> CommandError:
         """Distinguish packages missing from an index or a wheelhouse from an index that did not answer."""
         output = error.completed.output
         offered, missing = _output.parse_offered(output), _output.parse_missing(output)
@@ -387,7 +422,7 @@ class Applier:
             error.completed,
         )
 
-    def _make_shared_libraries(self, pipx: model.Pipx, environment: t.Mapping[str, str]) -> None:
+    def _make_shared_libraries(self, pipx: Pipx, environment: t.Mapping[str, str]) -> None:
         """Save pipx from installing and compiling a pip that it replaces immediately.
 
         See docs/performance.md for the time saved. Newer pipx also runs that pip from its wheel, but does not find
@@ -405,14 +440,14 @@ class Applier:
                     _files.remove_tree(path)
                 return
 
-    def _note_python(self, step: model.BuildEnvironment) -> None:
+    def _note_python(self, step: BuildEnvironment) -> None:
         """Record the requested interpreter: behind a wrapper or a shim, the environment does not show it."""
         with self._host.identity(self._desired.account):
             request = requested_python(self._desired, self._host) if step.python else None
             if request is not None:
-                _files.write_private(f"{step.path}/{model.ASKED_PYTHON}", request)
+                _files.write_private(f"{step.path}/{ASKED_PYTHON}", request)
 
-    def _inject(self, step: model.BuildEnvironment) -> None:
+    def _inject(self, step: BuildEnvironment) -> None:
         """Install in the new environment the packages that someone added to the previous one.
 
         Raises:
@@ -439,7 +474,7 @@ class Applier:
                 error.completed,
             ) from error
 
-    def _examine_pipx(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
+    def _examine_pipx(self, step: BuildEnvironment, completed: Completed) -> Completed:
         """Add pip's log, which is removed with the generation, to a failure, and clean up for another try."""
         examined = self._read_pip_log(step, completed)
         if completed.rc != 0:
@@ -447,12 +482,12 @@ class Applier:
                 _files.remove_tree(step.path)
         return examined
 
-    def _read_pip_log(self, step: model.BuildEnvironment, completed: model.Completed) -> model.Completed:
+    def _read_pip_log(self, step: BuildEnvironment, completed: Completed) -> Completed:
         with self._host.identity(self._desired.account):
             return self._with_pip_log(completed, _commands.pip_log(step.generation))
 
     @staticmethod
-    def _with_pip_log(completed: model.Completed, log: str) -> model.Completed:
+    def _with_pip_log(completed: Completed, log: str) -> Completed:
         """Add the contents of pip's log to a failure, and remove the log."""
         said = _files.read_text(log) if completed.rc != 0 else None
         _files.remove_file(log)
@@ -460,7 +495,7 @@ class Applier:
             return completed
         return replace(completed, stderr=f"{completed.stderr}\n{_output.parse_pip_log(said)}")
 
-    def _check(self, step: model.BuildEnvironment) -> None:
+    def _check(self, step: BuildEnvironment) -> None:
         """Verify, as the account, that the new environment works.
 
         Raises:
@@ -517,10 +552,10 @@ class Applier:
         self,
         argv: t.Sequence[str],
         environment: t.Mapping[str, str] | None = None,
-        account: model.Account | None = None,
+        account: Account | None = None,
         *,
         inherit: Inherited,
-        examine: t.Callable[[model.Completed], model.Completed] = lambda completed: completed,
+        examine: t.Callable[[Completed], Completed] = lambda completed: completed,
     ) -> None:
         """Run a command that uses the network, or that another process may block, until it succeeds.
 
@@ -546,11 +581,11 @@ class Applier:
                 self._must(completed)
 
     @staticmethod
-    def _must(completed: model.Completed) -> None:
+    def _must(completed: Completed) -> None:
         if completed.rc != 0:
             ended = f"ended with code {completed.rc}" if completed.rc >= 0 else f"was killed by signal {-completed.rc}"
             raise CommandError(f"{completed.program} {ended}: {_output.parse_cause(completed.output)}", completed)
 
 
-def _explained(step: model.Step, error: OSError) -> str:
+def _explained(step: Step, error: OSError) -> str:
     return f"{step.action} {step.target}: {error}"

@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Determine the contents of an environment, and whether it runs, from its files alone: no process is started."""
 
@@ -11,10 +13,11 @@ import os
 import re
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._drift import ESSENTIAL
-from ansible_collections.pgedge.platform.plugins.module_utils._files import identity_of, is_executable, read_text
-from ansible_collections.pgedge.platform.plugins.module_utils._model import ASKED_PYTHON, Environment
-from ansible_collections.pgedge.platform.plugins.module_utils._versions import normalized_name
+from .._files import identity_of, is_executable, read_text
+from .._versions import normalized_name
+from ._desired import ASKED_PYTHON
+from ._drift import ESSENTIAL
+from ._observed import Environment
 
 # The account can write anything into its files, so values from them are used only if they have the expected form.
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]*")

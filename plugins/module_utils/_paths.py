@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """One canonical name for each directory, despite links, bind mounts, and ".." inside a link.
 
@@ -13,11 +15,11 @@ import os
 import stat
 import typing as t
 
-from ansible_collections.pgedge.platform.plugins.module_utils._files import ways
+from ._files import ways
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
-    from ansible_collections.pgedge.platform.plugins.module_utils._model import Account
+    from ._host import Host
+    from ._types import Account
 
 _Seen = t.TypeVar("_Seen")
 

@@ -1,6 +1,8 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
 """Turn the module's parameters into the desired state: fill in defaults and refuse bad input."""
 
@@ -15,25 +17,16 @@ from dataclasses import replace
 
 from ansible.module_utils import distro
 
-from ansible_collections.pgedge.platform.plugins.module_utils._constraints import decode, parse_limits
-from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
-from ansible_collections.pgedge.platform.plugins.module_utils._files import read_text
-from ansible_collections.pgedge.platform.plugins.module_utils._model import (
-    ROOT_PATH,
-    Account,
-    Desired,
-    Limit,
-    Patience,
-    Sources,
-)
-from ansible_collections.pgedge.platform.plugins.module_utils._names import Names
-from ansible_collections.pgedge.platform.plugins.module_utils._sources import (
-    check_credentials,
-    find_credentials,
-)
+from .._errors import PatroniInstallError
+from .._files import read_text
+from .._paths import Names
+from .._types import ROOT_PATH, Account
+from ._constraints import decode, parse_limits
+from ._desired import Desired, Limit, Patience, Sources
+from ._sources import check_credentials, find_credentials
 
 if t.TYPE_CHECKING:
-    from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
+    from .._host import Host
 
 # The names that distributions use for themselves in ID or ID_LIKE (os-release(5)).
 _FAMILIES = (("debian", {"debian"}), ("redhat", {"rhel", "fedora", "centos"}))

@@ -1,0 +1,196 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
+
+"""The observed state of a host."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from .._types import Label, PathState, Place
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python environment that contains, or should contain, Patroni; read only from its files.
+
+    Attributes:
+        path: its path, links resolved.
+        version: Patroni's version; None if it cannot be determined.
+        extras: the extras that pipx recorded.
+        missing: the desired extras that lack a distribution.
+        versions: the version of each distribution, by normalized name.
+        python: the interpreter, links resolved; None if it no longer exists.
+        asked_python: the file requested as the interpreter, in the notation of _probe.py; None if unknown.
+        python_version: the version of the Python that its packages are for, such as 3.11; None if it cannot be
+            determined.
+        problem: why it does not run; None if it runs.
+        executables: the names of the executables that Patroni provides.
+        injected: packages that were added to Patroni on purpose, as requirements.
+        stuck: the names of packages that were added on purpose and cannot be requested from an index again.
+        offers: the normalized names of the extras that this Patroni has.
+        changed_at: when it was put in place, in seconds since the epoch.
+    """
+
+    path: str
+    version: str | None = None
+    extras: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    versions: t.Mapping[str, str] = field(default_factory=dict)
+    python: str | None = None
+    asked_python: str | None = None
+    python_version: str | None = None
+    problem: str | None = None
+    executables: tuple[str, ...] = ()
+    injected: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    changed_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An environment that was in use and is kept, complete, so that a run can return to it.
+
+    The values come from the record that was written when another environment took its place.
+
+    Attributes:
+        path: the path of the environment itself.
+        size: the disk usage of its generation, in bytes.
+        left_at: when another environment took its place, in seconds since the epoch.
+        since: the same time in readable form.
+        unit: the digest of the unit at that time; None if there was none.
+        unit_changed_at: when that unit was written.
+    """
+
+    path: str
+    version: str
+    size: int
+    left_at: float
+    since: str
+    unit: str | None = None
+    unit_changed_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pipx:
+    """A pipx that the account can run; its version is None if the account does not exist yet.
+
+    Attributes:
+        python: the interpreter that it runs with and creates environments with, links resolved.
+    """
+
+    path: str
+    version: str | None
+    python: str | None = None
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The tools available for building an environment; probed only if one must be built.
+
+    Attributes:
+        pip: the system pip3.
+        package_known: the package manager lists a package for pipx.
+        unsafe_sources: local package sources that the account could change while root installs from them.
+        shared_damaged: the environment that all pipx environments share exists but is incomplete.
+    """
+
+    pipx: Pipx | None = None
+    pip: str | None = None
+    package_known: bool = True
+    shared_damaged: bool = False
+    unsafe_sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Service:
+    """The unit's state in systemd; the defaults apply to a host without a running systemd.
+
+    Attributes:
+        managed: systemd is running and searches for units in the directory of this one.
+        started_at: when the main process started, in seconds since the epoch.
+        environment: the environment that the main process runs in, links resolved.
+        configuration: the configuration that the main process was started with.
+    """
+
+    managed: bool = False
+    needs_reload: bool = False
+    active: bool = False
+    enabled: bool = False
+    started_at: float = 0.0
+    environment: str | None = None
+    configuration: str | None = None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The configuration that the unit starts Patroni with.
+
+    Attributes:
+        path: a file, or a directory of them.
+        others: the configuration files in config_dir, if the path does not exist.
+        unclear: the unit on the host starts Patroni in a way that does not show which configuration it uses.
+    """
+
+    path: str
+    others: tuple[str, ...] = ()
+    unclear: bool = False
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The observed state of the host.
+
+    Attributes:
+        root: the module runs as root.
+        environment: the environment in use, or the closest match.
+        executables: the executables in bin_dir, by name; the directory in a link's target is resolved.
+        pointer: the state of the path where the environment is expected.
+        next_generation: the directory in which the next environment is built.
+        unfit_label: the label of the file that systemd starts; None if systemd may start it.
+        retired: environments of this installation that are no longer needed, and the leftovers of an interrupted run.
+        kept: earlier environments that are complete, the most recently used one first.
+        returning: the kept environment that matches the desired state and was just verified; searched for only if the
+            environment in use does not match.
+        unusable: those that no longer work, and why; looked for only if something must be done with the kept ones.
+        newest: the newest version that the index offers; None if not queried.
+        configuration: the configuration for the unit to name; None for the desired one.
+        python: the interpreter that the desired one starts, links resolved; None if any is acceptable.
+        users: other units that start something from this installation; searched for only before a removal.
+        bin_dir_used: one of these units does so through bin_dir.
+        busy: the first directory of this installation that processes run in; also searched for only before a removal.
+        python_version: the version of the Python that the environment has, or will have if one is built; None if
+            unknown.
+        interpreter: a Python of that version, if an environment must be built; None if there is none yet.
+    """
+
+    root: bool
+    environment: Environment | None
+    executables: t.Mapping[str, PathState]
+    bin_dir: Place
+    pipx_home: Place
+    config_dir: Place
+    unit_dir: Place
+    unit: PathState
+    service: Service = field(default_factory=Service)
+    tools: Tools | None = None
+    pointer: PathState = field(default_factory=PathState)
+    next_generation: str = ""
+    retired: tuple[str, ...] = ()
+    unfit_label: Label | None = None
+    kept: tuple[Kept, ...] = ()
+    returning: Environment | None = None
+    unusable: t.Mapping[str, str] = field(default_factory=dict)
+    newest: str | None = None
+    configuration: Configuration | None = None
+    python: str | None = None
+    users: tuple[str, ...] = ()
+    bin_dir_used: bool = False
+    busy: str | None = None
+    python_version: str | None = None
+    interpreter: str | None = None

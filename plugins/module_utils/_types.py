@@ -1,0 +1,141 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
+
+"""Plain data that describes a host for any module: accounts, paths, commands, and the steps of a plan.
+
+Nothing here touches a machine. Paths are absolute, owners are numeric, modes are permission bits.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+# The directories that root searches for commands: sudo's secure_path, which lacks some of them, and login(1).
+ROOT_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account that owns and runs Patroni, with the group of its service.
+
+    Attributes:
+        assumed: the account does not exist yet; check mode continues with the family's usual home.
+    """
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    group: str
+    group_gid: int
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that has ended.
+
+    Attributes:
+        program: the name of the program, without the command that switched to the account.
+        argv: the complete command.
+    """
+
+    program: str
+    argv: tuple[str, ...]
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return f"{self.stdout}\n{self.stderr}"
+
+
+@dataclass(frozen=True)
+class PathState:
+    """The state of a path; links are not followed.
+
+    Attributes:
+        kind: one of missing, file, directory, link, other.
+        text: the content of a file, if it was requested.
+        target: where a link leads, as written in the link.
+        changed_at: when the content last changed, in seconds since the epoch.
+    """
+
+    kind: str = "missing"
+    uid: int = -1
+    gid: int = -1
+    mode: int = 0
+    text: str | None = None
+    target: str | None = None
+    changed_at: float = 0.0
+
+    @property
+    def exists(self) -> bool:
+        return self.kind != "missing"
+
+    def has(self, uid: int, gid: int, mode: int) -> bool:
+        """Return whether the owner, group and permission bits match."""
+        return (self.uid, self.gid, self.mode) == (uid, gid, mode)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A required directory, and the missing part of the path to it.
+
+    Attributes:
+        missing: the components to create, outermost first.
+        account_controls: the account can write to the directory or to one on the way, so only its own identity is safe
+            inside it.
+        way_controlled: the account can write to one on the way, so only its own identity is safe for the directory.
+        writable: the identity that acts there (see above) may create entries in the innermost existing directory.
+    """
+
+    path: str
+    state: PathState
+    missing: tuple[str, ...] = ()
+    account_controls: bool = False
+    way_controlled: bool = False
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Label:
+    """An SELinux label that prevents systemd from starting a file.
+
+    Attributes:
+        needed: the label that the file should have.
+        account_controls: the account can change the path to the file, so only its own identity is safe there.
+    """
+
+    path: str
+    found: str
+    needed: str
+    account_controls: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change to the host, as data. Each subclass is one kind of change."""
+
+    action: t.ClassVar[str]
+
+    @property
+    def target(self) -> str:
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, str]:
+        return {"action": self.action, "target": self.target}
+
+
+@dataclass(frozen=True)
+class PathStep(Step):
+    path: str
+
+    @property
+    def target(self) -> str:
+        return self.path
