@@ -19,11 +19,12 @@ import shutil
 import stat
 import typing as t
 
-from ._types import PathState
+from ._types import Kind, PathState
 
 _READ_LIMIT = 4 * 1024 * 1024
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 
 
 def look(path: str, *, content: bool = False) -> PathState:
@@ -33,8 +34,7 @@ def look(path: str, *, content: bool = False) -> PathState:
         target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else None
     except OSError:
         return PathState()
-    kinds = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
-    kind = next((name for test, name in kinds if test(found.st_mode)), "other")
+    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "other")
     text = read_text(path) if content and kind == "file" else None
     return PathState(kind, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), text, target, found.st_mtime)
 

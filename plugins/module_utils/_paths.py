@@ -15,6 +15,7 @@ import os
 import stat
 import typing as t
 
+from ._errors import PatroniInstallError
 from ._files import ways
 
 if t.TYPE_CHECKING:
@@ -25,6 +26,24 @@ _Seen = t.TypeVar("_Seen")
 
 # The maximum number of links that the kernel follows in one path (path_resolution(7)).
 _MOST_LINKS = 40
+
+
+def checked_path(name: str, value: str | None) -> str:
+    """Return the value of a path option, absolute and without superfluous slashes.
+
+    Raises:
+        PatroniInstallError: it is relative, climbs with "..", or contains a control character.
+    """
+    if not value or not value.startswith("/"):
+        raise PatroniInstallError(f"{name}: must be an absolute path, got {value!r}")
+    if ".." in value.split("/"):
+        raise PatroniInstallError(f"{name}: must not contain '..', got {value!r}")
+    if not value.isprintable():
+        raise PatroniInstallError(f"{name}: must not contain characters that cannot be printed, got {value!r}")
+    path = "/" + os.path.normpath(value).strip("/")
+    if path == "/":
+        raise PatroniInstallError(f"{name}: must not be the root directory, got {value!r}")
+    return path
 
 
 def moved(path: str, origin: str, place: str) -> str:

@@ -18,6 +18,14 @@ from dataclasses import dataclass
 ROOT_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
+Kind = t.Literal["missing", "file", "directory", "link", "other"]
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Return whether a path is a directory or below it, judged by the text of both; see also Names.lies_in()."""
+    return f"{path}/".startswith(f"{directory.rstrip('/')}/")
+
+
 @dataclass(frozen=True)
 class Account:
     """The account that owns and runs Patroni, with the group of its service.
@@ -66,7 +74,7 @@ class PathState:
         changed_at: when the content last changed, in seconds since the epoch.
     """
 
-    kind: str = "missing"
+    kind: Kind = "missing"
     uid: int = -1
     gid: int = -1
     mode: int = 0

@@ -18,7 +18,7 @@ from dataclasses import replace
 from .. import _files, _selinux
 from .._errors import CommandError, PatroniInstallError
 from .._paths import Names
-from .._types import Account, Completed, Step
+from .._types import Account, Completed, Step, is_within
 from .._variables import BUILD, NETWORK, NOTHING, PIP, Inherited
 from .._versions import meets
 from . import _commands, _kept, _output, _sources
@@ -212,21 +212,9 @@ class Applier:
                 # pip treats a partial installation left by an interrupted run as installed.
                 install(_commands.pip_install(pip, step.requirement, again=True))
 
-    @contextlib.contextmanager
-    def _netrc(self, directory: str, *, as_account: bool = False) -> t.Iterator[str | None]:
-        """Pass credentials to pip in a file that nobody else can read, for as long as pip needs them."""
-        text = _sources.netrc_text(self._desired.sources)
-        if not text:
-            yield None
-            return
-        path = f"{directory}/netrc"
-        try:
-            with self._host.acting(self._desired.account, as_account):
-                _files.write_private(path, text)
-            yield path
-        finally:
-            with self._host.acting(self._desired.account, as_account):
-                _files.remove_file(path)
+    def _netrc(self, directory: str, *, as_account: bool = False) -> t.ContextManager[str | None]:
+        desired = self._desired
+        return _sources.netrc_file(desired.sources, directory, self._host, desired.account, as_account=as_account)
 
     @_carry_out.register
     def _create_directory(self, step: CreateDirectory) -> None:
@@ -250,7 +238,7 @@ class Applier:
     @_carry_out.register
     def _remove_directory(self, step: RemoveDirectory) -> None:
         self._remove_tree(step.path)
-        if step.path.startswith(f"{self._desired.generations}/"):
+        if is_within(step.path, self._desired.generations):
             # The directory remains after its last generation is removed, and others may have put something there.
             with self._host.identity(self._desired.account), contextlib.suppress(OSError):
                 os.rmdir(self._desired.generations)
@@ -397,7 +385,8 @@ class Applier:
         """Provide the variables with which pipx works in the generation, for as long as it needs the credentials."""
         desired = self._desired
         with self._netrc(step.generation, as_account=True) as netrc:
-            yield _commands.pipx_environment(step.generation, desired.shared_libraries, desired.sources, netrc)
+            variables = _sources.pip_environment(desired.sources, netrc)
+            yield {**variables, **_commands.pipx_environment(step.generation, desired.shared_libraries)}
 
     def _explain_pipx(self, step: BuildEnvironment, error: CommandError) -> CommandError:
         """Distinguish packages missing from an index or a wheelhouse from an index that did not answer."""

@@ -11,11 +11,6 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ._sources import pip_environment
-
-if t.TYPE_CHECKING:
-    from ._desired import Sources
-
 # Packages must only install files, not start, stop or restart services. In this mode systemctl does none of that for
 # their scripts. systemd supports the variable since version 237.
 DNF_ENVIRONMENT = {"SYSTEMD_OFFLINE": "1"}
@@ -189,15 +184,12 @@ def make_shared_libraries(python: str, path: str, wheel: str, pipx: str) -> list
     ]
 
 
-def pipx_environment(
-    generation: str, shared_libraries: str, sources: Sources, netrc: str | None = None
-) -> dict[str, str]:
+def pipx_environment(generation: str, shared_libraries: str) -> dict[str, str]:
     """Give pipx a separate home for one environment, which makes every pipx use the same layout.
 
     Everything that pipx exposes stays there too. It is exposed permanently only after the environment is verified.
     """
     return {
-        **pip_environment(sources, netrc),
         # uv, which newer pipx prefers if it is installed, ignores PIP_* and pip.conf, including a private CA.
         "PIPX_DEFAULT_BACKEND": "pip",
         "USE_EMOJI": "0",

@@ -11,7 +11,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .._types import Account
+from .._types import Account, is_within
+
+State = t.Literal["present", "latest", "absent"]
+Family = t.Literal["debian", "redhat"]
 
 ENVIRONMENT_MODE = 0o755
 CONFIG_DIR_MODE = 0o700
@@ -75,8 +78,8 @@ class Desired:
         typed: the operator's name for each directory, by its name in the plan.
     """
 
-    state: str
-    family: str
+    state: State
+    family: Family
     distribution: str
     account: Account
     extras: tuple[str, ...]
@@ -120,7 +123,7 @@ class Desired:
 
     def shown(self, path: str) -> str:
         """Return the operator's name for a path, for messages, results and the unit."""
-        leading = [name for name in self.typed if f"{path}/".startswith(f"{name}/")]
+        leading = [name for name in self.typed if is_within(path, name)]
         if not leading:
             return path
         longest = max(leading, key=len)
@@ -129,7 +132,7 @@ class Desired:
     def owns(self, path: str) -> bool:
         """Return whether a path is inside an environment of this installation."""
         own = (self.environment, self.generations, self.legacy_environment)
-        return any(path.startswith(f"{directory}/") for directory in own)
+        return any(is_within(path, directory) for directory in own)
 
     @property
     def shared_libraries(self) -> str:

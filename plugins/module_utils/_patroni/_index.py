@@ -115,8 +115,10 @@ def _ask(desired: Desired, python: str, requirement: str, host: Host, *, alone: 
     the dependencies.
     """
     account = desired.account
-    with _directory(desired, host) as directory:
-        variables = _sources.pip_query_environment(desired.sources, _write_netrc(desired, directory, host))
+    with _directory(desired, host) as directory, _sources.netrc_file(
+        desired.sources, directory, host, account, as_account=True
+    ) as netrc:
+        variables = _sources.pip_query_environment(desired.sources, netrc)
         for pip, installs in _pips(desired, python, directory, host):
             argv = _commands.pip_ask(pip, requirement, alone=alone or not installs)
             completed = host.run(argv, inherit=BUILD, account=account, environment=variables)
@@ -158,13 +160,3 @@ def _directory(desired: Desired, host: Host) -> t.Iterator[str]:
     finally:
         with host.identity(desired.account):
             _files.remove_tree(path)
-
-
-def _write_netrc(desired: Desired, directory: str, host: Host) -> str | None:
-    """Pass credentials to pip in a private file: it may need to build a package to determine its dependencies."""
-    text = _sources.netrc_text(desired.sources)
-    if not text:
-        return None
-    with host.identity(desired.account):
-        _files.write_private(f"{directory}/netrc", text)
-    return f"{directory}/netrc"

@@ -8,9 +8,7 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import re
 import typing as t
 from dataclasses import replace
@@ -18,19 +16,20 @@ from dataclasses import replace
 from ansible.module_utils import distro
 
 from .._errors import PatroniInstallError
-from .._files import read_text
-from .._paths import Names
-from .._types import ROOT_PATH, Account
-from ._constraints import decode, parse_limits
-from ._desired import Desired, Limit, Patience, Sources
-from ._sources import check_credentials, find_credentials
+from .._paths import Names, checked_path
+from .._types import ROOT_PATH
+from ._account import find_account
+from ._desired import Desired, Family, Patience
+from ._sources import read_sources
 
 if t.TYPE_CHECKING:
     from .._host import Host
 
 # The names that distributions use for themselves in ID or ID_LIKE (os-release(5)).
-_FAMILIES = (("debian", {"debian"}), ("redhat", {"rhel", "fedora", "centos"}))
-_USUAL_HOMES = {"debian": "/var/lib/postgresql", "redhat": "/var/lib/pgsql"}
+_FAMILIES: tuple[tuple[Family, set[str]], ...] = (
+    ("debian", {"debian"}),
+    ("redhat", {"rhel", "fedora", "centos"}),
+)
 _USUAL_CONFIG_FILE = "patroni.yaml"
 # PEP 440, without parts that its comparison ignores, and without forms that do not name a single release.
 _VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?", re.ASCII)
@@ -73,7 +72,7 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
     """
     family, distribution = _family(distro.id(), distro.like(), distro.name(pretty=True))
     _check_words(params)
-    account = _account(params, family, host, check_mode=check_mode)
+    account = find_account(params["user"], params["group"], family, host, check_mode=check_mode)
     home = account.home
     names = Names(host, account, home, f"{home}/.local/bin", f"{home}/.local/share/pipx")
     typed = {
@@ -109,7 +108,7 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         python=params["python"],
         pipx_executable=_path(params, "pipx_executable", None) if params["pipx_executable"] else None,
         pipx_version=params["pipx_version"],
-        sources=_sources(params, account, host),
+        sources=read_sources(params, account, host),
         force=params["force"],
         keep=_not_negative(params, "keep"),
     )
@@ -171,60 +170,6 @@ def _check_directories(desired: Desired, host: Host, names: Names) -> None:
         )
 
 
-def _sources(params: Params, account: Account, host: Host) -> Sources:
-    """Read where packages come from.
-
-    Raises:
-        PatroniInstallError: a named source is not available to the account.
-    """
-    urls = [value for value in (params["index_url"], *params["find_links"]) if value is not None]
-    for value in urls:
-        if not value.isprintable():
-            raise PatroniInstallError("index_url, find_links: must not contain characters that cannot be printed")
-    told = (value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower().endswith("_proxy"))
-    plain = (value for value in urls if not find_credentials([value]))
-    host.hide(find_credentials((*urls, *told)), but=plain)
-    check_credentials(urls)
-    for link in params["find_links"]:
-        if ":" not in link:
-            _checked_path("find_links", link)
-    if params["index_url"] is not None and "://" not in params["index_url"]:
-        raise PatroniInstallError("index_url: must be a URL such as https://index.example.com/simple")
-    if params["no_index"] and not params["find_links"]:
-        raise PatroniInstallError("no_index: requires find_links, which names where packages come from")
-    path = _path(params, "constraints", None) if params["constraints"] else None
-    limits: tuple[Limit, ...] = ()
-    if path and not account.assumed:
-        with host.identity(account):
-            limits = _limits(path, account)
-    links, machine = tuple(params["find_links"]), os.uname().machine
-    return Sources(params["index_url"], links, params["no_index"], path, limits, machine)
-
-
-def _limits(path: str, account: Account) -> tuple[Limit, ...]:
-    """Read the limits in a constraints file and in the files that it names.
-
-    Raises:
-        PatroniInstallError: the account cannot read one of them.
-    """
-    limits: list[Limit] = []
-    left, read = [path], set()
-    while left:
-        file = left.pop(0)
-        if os.path.realpath(file) in read:
-            continue
-        read.add(os.path.realpath(file))
-        text = read_text(file)
-        if text is None:
-            raise PatroniInstallError(
-                f"constraints: {account.name} must be able to read {file}, and cannot; put the file there first"
-            )
-        found, nested = parse_limits(decode(text.encode("utf-8", "surrogateescape")), file)
-        limits += found
-        left += map(os.path.normpath, nested)
-    return tuple(limits)
-
-
 def patience(params: Params) -> Patience:
     """Build the retry and timeout limits.
 
@@ -241,7 +186,7 @@ def _not_negative(params: Params, name: str) -> int:
     return value
 
 
-def _family(identifier: str, like: str, pretty: str) -> tuple[str, str]:
+def _family(identifier: str, like: str, pretty: str) -> tuple[Family, str]:
     """Determine the family of a distribution from os-release.
 
     Raises:
@@ -270,7 +215,7 @@ def _check_words(params: Params) -> None:
     if python is not None and (not python or not python.isprintable()):
         raise PatroniInstallError(f"python: must be the name or the path of an interpreter, got {python!r}")
     if python and "/" in python:
-        _checked_path("python", python)
+        checked_path("python", python)
     for extra in params["extras"]:
         if not _EXTRA.fullmatch(extra):
             raise PatroniInstallError(f"extras: must be names of extras (PEP 508) such as etcd, got {extra!r}")
@@ -284,27 +229,14 @@ def _path(params: Params, name: str, default: str | None) -> str:
     Raises:
         PatroniInstallError: the path is relative, or contains ".." or a control character.
     """
-    return _checked_path(name, params[name] if params[name] is not None else default)
-
-
-def _checked_path(name: str, value: str | None) -> str:
-    if not value or not value.startswith("/"):
-        raise PatroniInstallError(f"{name}: must be an absolute path, got {value!r}")
-    if ".." in value.split("/"):
-        raise PatroniInstallError(f"{name}: must not contain '..', got {value!r}")
-    if not value.isprintable():
-        raise PatroniInstallError(f"{name}: must not contain characters that cannot be printed, got {value!r}")
-    path = "/" + os.path.normpath(value).strip("/")
-    if path == "/":
-        raise PatroniInstallError(f"{name}: must not be the root directory, got {value!r}")
-    return path
+    return checked_path(name, params[name] if params[name] is not None else default)
 
 
 def _config_path(value: str | None, config_dir: str) -> str:
     value = _USUAL_CONFIG_FILE if value is None else value
     if "/" not in value and value not in ("", ".", ".."):
         value = f"{config_dir}/{value}"
-    return _checked_path("config_file", value)
+    return checked_path("config_file", value)
 
 
 def _unit_path(params: Params) -> str:
@@ -312,55 +244,3 @@ def _unit_path(params: Params) -> str:
     if not re.fullmatch(r"[A-Za-z0-9:_][A-Za-z0-9:_.\\-]*\.service", path.rpartition("/")[2]):
         raise PatroniInstallError(f"unit_path: must end in the name of a unit such as patroni.service, got {path!r}")
     return path
-
-
-def _account(params: Params, family: str, host: Host, *, check_mode: bool) -> Account:
-    """Look up the account.
-
-    Raises:
-        PatroniInstallError: the account is missing, has no home, or the module cannot switch to it.
-    """
-    name = params["user"]
-    try:
-        found = pwd.getpwnam(name)
-    except KeyError:
-        if not check_mode:
-            raise PatroniInstallError(
-                f"user: the account {name} does not exist; the role init_server creates it"
-            ) from None
-        return _assume_account(params, family, host)
-    if not host.root and found.pw_uid != os.geteuid():
-        raise PatroniInstallError(
-            f"installing Patroni for {name} needs root: run with become: true; "
-            "without root, user must be the account that runs the module"
-        )
-    home = os.path.normpath(found.pw_dir)
-    group, gid = _group(params["group"], found.pw_gid)
-    account = Account(name, found.pw_uid, found.pw_gid, home, group, gid)
-    if not Names(host, account).is_directory(home):
-        raise PatroniInstallError(
-            f"user: the home {found.pw_dir} of the account {name} does not exist; the role init_server creates it"
-        )
-    if found.pw_uid == 0:
-        host.warn(f"user: {name} is root, and Postgres does not run as root")
-    return account
-
-
-def _group(name: str | None, primary: int) -> tuple[str, int]:
-    try:
-        found = grp.getgrnam(name) if name else grp.getgrgid(primary)
-    except KeyError:
-        raise PatroniInstallError(
-            f"group: the group {name or primary} does not exist; create it first, or name another"
-        ) from None
-    return found.gr_name, found.gr_gid
-
-
-def _assume_account(params: Params, family: str, host: Host) -> Account:
-    name = params["user"]
-    home = _USUAL_HOMES[family] if name == "postgres" else f"/home/{name}"
-    host.warn(
-        f"the account {name} does not exist yet; check mode assumes that the role init_server "
-        f"creates it, with the home {home}"
-    )
-    return Account(name, -1, -1, home, params["group"] or name, -1, assumed=True)

@@ -17,6 +17,7 @@ import typing as t
 from dataclasses import replace
 
 from .._errors import PatroniInstallError
+from .._types import is_within
 from .._versions import normalized_name
 from ._commands import requirement
 from ._constraints import contradicted
@@ -96,7 +97,7 @@ def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]
             yield SetLabel(unfit.path, unfit.found, unfit.needed, unfit.account_controls)
     outdated = (desired.generation_of(path) for path in surplus(desired, observed, left))
     for path in (*retired, *(path for path in outdated if path)):
-        if not f"{observed.service.environment}/".startswith(f"{path}/"):
+        if not is_within(observed.service.environment or "", path):
             yield RemoveEnvironment(path)
 
 
@@ -156,7 +157,7 @@ def _exposure(desired: Desired, observed: Observed, environment: Environment) ->
     if missing:
         _require_writable("bin_dir", observed.bin_dir, desired, observed)
         yield from _directories(desired, observed.bin_dir)
-    built = environment.path.startswith(f"{desired.generations}/")
+    built = is_within(environment.path, desired.generations)
     if built and observed.pointer.target != environment.path and observed.service.environment != desired.environment:
         yield SwitchEnvironment(desired.environment, environment.path, desired.bin_dir, acts)
     elif missing:

@@ -17,7 +17,7 @@ from .. import _selinux
 from .._errors import CommandError, PatroniInstallError
 from .._files import is_executable, look, read_text, ways
 from .._paths import Names
-from .._types import Label, PathState, Place
+from .._types import Label, PathState, Place, is_within
 from .._variables import NOTHING
 from . import _commands, _index, _output, _sources
 from ._desired import SWITCH
@@ -215,8 +215,8 @@ def _retired(
         return tuple(path for path in own if os.path.lexists(path))
     in_use = chosen.path if chosen else ""
     staying = {desired.generation_of(environment.path) for environment in kept}
-    unused = [path for path in generations if not in_use.startswith(f"{path}/") and path not in staying]
-    if in_use.startswith(f"{desired.generations}/") and desired.legacy_environment in there:
+    unused = [path for path in generations if not is_within(in_use, path) and path not in staying]
+    if is_within(in_use, desired.generations) and desired.legacy_environment in there:
         unused.append(desired.legacy_environment)
     return tuple(unused)
 
@@ -232,8 +232,8 @@ def _probe_place(desired: Desired, path: str, host: Host, names: Names, *, for_a
     state = host.either(account, lambda: look(path))
     if account.assumed:
         home = names.one(account.home)
-        controls = path.startswith(f"{home}/")
-        missing = tuple(step for step in way if not os.path.isdir(step) and not f"{home}/".startswith(f"{step}/"))
+        controls = is_within(path, home)
+        missing = tuple(step for step in way if not os.path.isdir(step) and not is_within(home, step))
         return Place(path, state, missing, controls)
     existing = [step for step in way if names.is_directory(step)]
     innermost, depth = existing[-1], len(existing)

@@ -4,18 +4,25 @@
 #
 # PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
-"""Package sources: pip's settings and their credentials. Nothing is run here."""
+"""Package sources: the options, the variables with which pip gets them, constraints, and credentials."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import typing as t
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from .._errors import PatroniInstallError
+from .._files import read_text, remove_file, write_private
+from .._paths import checked_path
+from ._constraints import decode, parse_limits
+from ._desired import Limit, Sources
 
 if t.TYPE_CHECKING:
-    from ._desired import Sources
+    from .._host import Host
+    from .._types import Account
 
 PIP_ENVIRONMENT = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -47,6 +54,60 @@ class _Login(t.NamedTuple):
     password: str
 
 
+def read_sources(params: t.Mapping[str, t.Any], account: Account, host: Host) -> Sources:
+    """Read the options that say where packages come from.
+
+    Raises:
+        PatroniInstallError: a named source is not available to the account.
+    """
+    urls = [value for value in (params["index_url"], *params["find_links"]) if value is not None]
+    for value in urls:
+        if not value.isprintable():
+            raise PatroniInstallError("index_url, find_links: must not contain characters that cannot be printed")
+    told = (value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower().endswith("_proxy"))
+    plain = (value for value in urls if not find_credentials([value]))
+    host.hide(find_credentials((*urls, *told)), but=plain)
+    check_credentials(urls)
+    for link in params["find_links"]:
+        if ":" not in link:
+            checked_path("find_links", link)
+    if params["index_url"] is not None and "://" not in params["index_url"]:
+        raise PatroniInstallError("index_url: must be a URL such as https://index.example.com/simple")
+    if params["no_index"] and not params["find_links"]:
+        raise PatroniInstallError("no_index: requires find_links, which names where packages come from")
+    path = checked_path("constraints", params["constraints"]) if params["constraints"] else None
+    limits: tuple[Limit, ...] = ()
+    if path and not account.assumed:
+        with host.identity(account):
+            limits = _read_limits(path, account)
+    links, machine = tuple(params["find_links"]), os.uname().machine
+    return Sources(params["index_url"], links, params["no_index"], path, limits, machine)
+
+
+def _read_limits(path: str, account: Account) -> tuple[Limit, ...]:
+    """Read the limits in a constraints file and in the files that it names.
+
+    Raises:
+        PatroniInstallError: the account cannot read one of them.
+    """
+    limits: list[Limit] = []
+    left, read = [path], set()
+    while left:
+        file = left.pop(0)
+        if os.path.realpath(file) in read:
+            continue
+        read.add(os.path.realpath(file))
+        text = read_text(file)
+        if text is None:
+            raise PatroniInstallError(
+                f"constraints: {account.name} must be able to read {file}, and cannot; put the file there first"
+            )
+        found, nested = parse_limits(decode(text.encode("utf-8", "surrogateescape")), file)
+        limits += found
+        left += map(os.path.normpath, nested)
+    return tuple(limits)
+
+
 def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str]:
     """Return the variables that set pip's package sources.
 
@@ -55,7 +116,7 @@ def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str
     from the URLs.
 
     Args:
-        netrc: the path of a file with the text from netrc_text().
+        netrc: the path of the file that netrc_file() provides.
     """
     links = (_without_credentials(link) if ":" in link else _file_url(link) for link in sources.find_links)
     chosen = {
@@ -76,6 +137,29 @@ def pip_query_environment(sources: Sources, netrc: str | None = None) -> dict[st
     nothing is installed. pip must not be quiet because its output is parsed.
     """
     return {**pip_environment(sources, netrc), "PIP_BREAK_SYSTEM_PACKAGES": "1", "PIP_QUIET": "0"}
+
+
+@contextlib.contextmanager
+def netrc_file(
+    sources: Sources, directory: str, host: Host, account: Account, *, as_account: bool
+) -> t.Iterator[str | None]:
+    """Pass credentials to pip in a file that nobody else can read, for as long as pip needs them.
+
+    Yields:
+        The path of the file; None if there are no credentials.
+    """
+    text = netrc_text(sources)
+    if not text:
+        yield None
+        return
+    path = f"{directory}/netrc"
+    try:
+        with host.acting(account, as_account):
+            write_private(path, text)
+        yield path
+    finally:
+        with host.acting(account, as_account):
+            remove_file(path)
 
 
 def netrc_text(sources: Sources) -> str:

@@ -35,7 +35,6 @@ PURE = (
     "_output",
     "_plan",
     "_report",
-    "_sources",
     "_steps",
     "_types",
     "_unit",
@@ -195,13 +194,6 @@ def test_every_option_is_documented():
 @pytest.mark.parametrize("key", ["type", "elements", "choices", "default", "required"])
 def test_option_is_documented_as_it_is(name, key):
     assert OPTIONS[name].get(key) == patroni_install.ARGUMENT_SPEC[name].get(key)
-
-
-@pytest.mark.parametrize("name", sorted(patroni_install.ARGUMENT_SPEC))
-def test_every_option_is_read(name):
-    read = {node.value for node in ast.walk(ROOMS["_params"]) if isinstance(node, ast.Constant)}
-
-    assert name in read
 
 
 def test_examples_use_options_that_there_are():

@@ -8,8 +8,6 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _commands
-from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Sources
-from ansible_collections.pgedge.platform.plugins.module_utils._patroni._sources import PIP_ENVIRONMENT
 
 APT_INSTALL = [
     "apt-get",
@@ -149,8 +147,7 @@ def test_interpreter_of_a_script(script, python):
 
 
 def test_pipx_environment():
-    assert _commands.pipx_environment("/home/pg/pipx/patroni/3", "/home/pg/pipx/shared", Sources()) == {
-        **PIP_ENVIRONMENT,
+    assert _commands.pipx_environment("/home/pg/pipx/patroni/3", "/home/pg/pipx/shared") == {
         "PIPX_DEFAULT_BACKEND": "pip",
         "USE_EMOJI": "0",
         "PIPX_HOME": "/home/pg/pipx/patroni/3",

@@ -109,6 +109,27 @@ def refusal(host=None, check_mode=False, **params):
     return str(refused.value)
 
 
+class Recorded(dict):
+    """Parameters that remember which of them were read."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.read = set()
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+def test_every_option_is_read(home):
+    params = Recorded(DEFAULTS)
+
+    _params.desire(params, FakeHost(), check_mode=False)
+    _params.patience(params)
+
+    assert params.read == set(DEFAULTS)
+
+
 def test_defaults(home):
     host = FakeHost()
 
