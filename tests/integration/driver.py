@@ -23,7 +23,7 @@ import time
 import typing as t
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODULE = f"{HERE}/ansible_collections/pgedge/platform/plugins/modules/patroni_install.py"
+MODULE = "ansible_collections.pgedge.platform.plugins.modules.patroni_install"
 FILE_CHANGES = ("mkdir", "rename", "symlink", "unlink", "fchown", "fchmod", "fsync", "utime")
 
 _Function = t.Callable[..., t.Any]
@@ -83,7 +83,7 @@ def run_module(options: str) -> None:
 
     basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": json.loads(options)}).encode()
     basic._ANSIBLE_PROFILE = "legacy"
-    runpy.run_path(MODULE, run_name="__main__")
+    runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
 
 
 def kill_after(seconds: float, *, tree: bool, options: str) -> None:
