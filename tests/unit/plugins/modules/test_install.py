@@ -1,0 +1,386 @@
+# Copyright (c) 2026 pgEdge and contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module on a simulated machine: a first installation, and what it finds on hosts of all kinds."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
+from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call
+from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import (
+    APT_CACHE,
+    RELOAD,
+    WANTED,
+    ask_interpreter,
+    assert_installed,
+    checks,
+    debian_from_nothing,
+    exposed,
+    first_installation,
+    first_steps,
+    links,
+    pip_as_root,
+    pipx_install,
+    pipx_variables,
+    pipx_version,
+    redhat_from_nothing,
+    show,
+    shown,
+    steps,
+    upgrade,
+)
+
+
+def test_debian_with_nothing_there(machine):
+    result = machine.run(*debian_from_nothing(machine))
+
+    assert steps(result) == [("install_packages", "pipx"), *first_steps(machine)]
+    assert {name: result[name] for name in ("changed", "version", "previous_version", "restart_required")} == {
+        "changed": True,
+        "version": "4.1.5",
+        "previous_version": None,
+        "restart_required": False,
+    }
+    assert result["pipx"] == {"path": f"{machine.base}/usr/bin/pipx", "version": "1.1.0"}
+    assert (result["venv"], result["bin_dir"]) == (machine.pointer, machine.bin_dir)
+    assert machine.warnings == []
+    assert_installed(machine)
+
+
+def test_redhat_with_nothing_there(make_machine):
+    machine = make_machine("redhat")
+
+    result = machine.run(*redhat_from_nothing(machine))
+
+    assert steps(result) == [("install_packages", "python3-pip"), ("install_pipx", "pipx"), *first_steps(machine)]
+    assert result["pipx"] == {"path": f"{machine.base}/usr/local/bin/pipx", "version": "1.1.0"}
+    assert_installed(machine)
+
+
+def test_redhat_with_pip_there(make_machine):
+    machine = make_machine("redhat")
+    machine.tool("pip3")
+    calls = redhat_from_nothing(machine)
+    del calls[2]
+    calls[2] = calls[2]._replace(argv=[*calls[2].argv[:-1], "pipx==1.11.1"])
+
+    result = machine.run(*calls, pipx_version="1.11.1")
+
+    assert steps(result) == [("install_pipx", "pipx==1.11.1"), *first_steps(machine)]
+
+
+def test_pipx_there(machine):
+    machine.tool("pipx")
+
+    result = machine.run(*first_installation(machine))
+
+    assert steps(result) == first_steps(machine)
+    assert_installed(machine)
+
+
+def shared_libraries(machine, wheel):
+    """The calls that make pipx's shared libraries."""
+    path = f"{machine.pipx_home}/shared"
+
+    def make():
+        os.makedirs(f"{path}/bin")
+        os.symlink(machine.interpreter, f"{path}/bin/python")
+
+    def fill():
+        add_distribution(Path(path, "lib/python3.11/site-packages"), "pip-26.3", {"pip/__init__.py": ""})
+
+    options = ["--quiet", "--retries=0", "--no-compile", "pip", "setuptools", "wheel"]
+    common = {"variables": pipx_variables(machine), "as_account": True}
+    return [
+        Call(["/usr/bin/python3", "-m", "venv", "--without-pip", path], effect=make, **common),
+        Call([f"{path}/bin/python", f"{wheel}/pip", "install", *options], effect=fill, **common),
+    ]
+
+
+def test_shared_libraries_are_made_once_and_with_the_wheel_of_the_system(machine, wheel):
+    calls = first_installation(machine)
+
+    result = machine.run(*calls[:3], *shared_libraries(machine, wheel), *calls[3:])
+
+    assert steps(result) == first_steps(machine)
+    assert machine.look(f"{machine.pipx_home}/shared") == (UID, GID, 0o755)
+    machine.run(*upgrade(machine, "4.1.6"), version="4.1.6")
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_shared_libraries_that_cannot_be_made_are_left_to_pipx(machine, wheel, failing):
+    calls, making = first_installation(machine), shared_libraries(machine, wheel)
+    making[failing] = making[failing]._replace(rc=1)
+
+    def pipx_makes_them():
+        assert not os.path.lexists(f"{machine.pipx_home}/shared")
+        calls[3].effect()
+
+    result = machine.run(*calls[:3], *making[: failing + 1], calls[3]._replace(effect=pipx_makes_them), *calls[4:])
+
+    assert steps(result) == first_steps(machine)
+    assert machine.warnings == []
+
+
+def test_pipx_there_on_redhat(make_machine):
+    machine = make_machine("redhat")
+    machine.tool("pipx")
+
+    assert steps(machine.run(*first_installation(machine))) == first_steps(machine)
+
+
+def test_pipx_that_pip_takes_for_installed_is_installed_again(make_machine):
+    machine = make_machine("redhat")
+    pip, pipx = machine.tool("pip3"), machine.tool("pipx", "/usr/local/bin")
+    broken = pipx_version(pipx, rc=1, out="", err="ModuleNotFoundError: No module named 'pipx'\n")
+
+    result = machine.run(
+        show(),
+        broken,
+        show(),
+        Call([pip, "install", "pipx"], out="Requirement already satisfied: pipx\n", variables=pip_as_root(machine)),
+        broken,
+        Call([pip, "install", "--ignore-installed", "pipx"], variables=pip_as_root(machine)),
+        pipx_version(pipx),
+        pipx_install(machine, pipx=pipx),
+        *checks(machine),
+        RELOAD,
+        shown(machine),
+    )
+
+    assert steps(result) == [("install_pipx", "pipx"), *first_steps(machine)]
+    assert machine.warnings[0].startswith(f"ignoring {pipx}: it does not run as postgres: ModuleNotFoundError")
+
+
+def test_no_systemd(machine):
+    machine.tool("pipx")
+    machine.systemd = False
+    calls = [call for call in first_installation(machine) if call.argv[0] != "systemctl"]
+
+    result = machine.run(*calls)
+
+    assert steps(result) == [step for step in first_steps(machine) if step[0] != "reload_systemd"]
+
+
+def test_systemd_that_does_not_answer_is_told_of_the_unit_all_the_same(machine):
+    machine.tool("pipx")
+    calls = [call._replace(rc=1, out="") if call.argv[1] == "show" else call for call in first_installation(machine)]
+
+    assert steps(machine.run(*calls)) == first_steps(machine)
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["real", "check mode"])
+def test_everything_there(installed, check):
+    before = installed.tree()
+
+    result = installed.run(shown(installed), check=check)
+
+    assert (result["changed"], result["steps"], result["diff"]) == (False, [], [])
+    assert result["msg"] == f"nothing to do: Patroni 4.1.5 in {installed.pointer}"
+    assert "pipx" not in result
+    assert installed.tree() == before
+
+
+def test_everything_there_and_no_systemd_starts_no_process(installed):
+    installed.systemd = False
+
+    assert installed.run()["changed"] is False
+
+
+CHECKED = ("msg", "changed", "steps", "restart_required", "bin_dir", "venv", "unit_path", "config_dir")
+
+
+@pytest.mark.parametrize(
+    ("family", "calls", "looked"),
+    [
+        pytest.param("debian", debian_from_nothing, [show(), Call(APT_CACHE)], id="debian"),
+        pytest.param("redhat", redhat_from_nothing, [show()], id="redhat"),
+    ],
+)
+def test_check_mode_changes_nothing_and_shows_what_the_real_run_does(make_machine, family, calls, looked):
+    machine = make_machine(family)
+    machine.know_packages()
+    before = machine.tree()
+
+    planned = machine.run(*looked, check=True)
+    unchanged = machine.tree() == before
+    done = machine.run(*calls(machine))
+
+    assert unchanged
+    assert planned["steps"] == done["steps"]
+    assert planned["changed"] is done["changed"] is True
+    assert planned["msg"] == f"Patroni would be installed in {machine.pointer}"
+    assert (planned["version"], done["version"]) == (None, "4.1.5")
+
+
+def test_check_mode_without_the_account(machine, monkeypatch):
+    monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
+
+    result = machine.run(show(), Call(APT_CACHE), check=True)
+
+    home = "/var/lib/postgresql"
+    assert steps(result) == [
+        ("install_packages", "pipx"),
+        *(("create_directory", f"{home}/.local{rest}") for rest in ("", "/share", "/share/pipx", "/bin")),
+        ("build_environment", WANTED),
+        ("switch_environment", f"{home}/.local/share/pipx/venvs/patroni"),
+        ("write_unit", machine.unit_path),
+        ("reload_systemd", "systemd"),
+        ("create_directory", machine.config_dir),
+    ]
+    assert len(machine.warnings) == 1
+    assert "init_server" in machine.warnings[0]
+
+
+def test_missing_account(machine, monkeypatch):
+    monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
+
+    result = machine.run(fails=True)
+
+    assert result["msg"] == "user: the account postgres does not exist; the role init_server creates it"
+    assert (result["changed"], result["steps"]) == (False, [])
+    assert "failed_step" not in result
+
+
+def test_unsupported_system(make_machine):
+    result = make_machine("arch").run(fails=True)
+
+    assert result["msg"] == (
+        "unsupported distribution: Arch Linux (ID=arch); supported are the Debian and RHEL families"
+    )
+
+
+def test_bad_option(machine):
+    result = machine.run(fails=True, bin_dir="opt/bin")
+
+    assert result["msg"] == "bin_dir: must be an absolute path, got 'opt/bin'"
+
+
+def test_every_option_of_a_first_installation(machine):
+    pipx = machine.tool("pipx", "/opt/tools")
+    python = machine.tool("python3.12")
+    bin_dir = f"{machine.base}/opt/patroni/bin"
+
+    result = machine.run(
+        show(),
+        ask_interpreter(python, python),
+        pipx_version(pipx),
+        show(),
+        pipx_install(
+            machine,
+            wanted="patroni[raft]==4.0.11",
+            pipx=pipx,
+            chosen=("--python", "python3.12"),
+            made={"version": "4.0.11", "extras": ("raft",)},
+        ),
+        *checks(machine, imported="import patroni.dcs.raft"),
+        RELOAD,
+        shown(machine),
+        version="4.0.11",
+        extras=["raft"],
+        group="dba",
+        bin_dir=bin_dir,
+        config_file="main.yml",
+        pipx_executable=pipx,
+        python="python3.12",
+    )
+
+    assert result["version"] == "4.0.11"
+    assert links(bin_dir) == exposed(machine)
+    assert machine.look(f"{machine.base}/opt/patroni") == (0, 0, 0o755)
+    assert machine.look(bin_dir) == (UID, GID, 0o755)
+    assert machine.look(machine.config_dir) == (UID, 64200, 0o700)
+    unit = Path(machine.unit_path).read_text("utf-8")
+    assert f'ExecStart="{bin_dir}/patroni" "{machine.config_dir}/main.yml"\n' in unit
+    assert "Group=dba\n" in unit
+
+
+def test_pipx_home_outside_the_home(machine):
+    machine.tool("pipx")
+    pipx_home = f"{machine.base}/opt/pipx"
+
+    result = machine.run(
+        show(),
+        pipx_version(f"{machine.base}/usr/bin/pipx"),
+        show(),
+        pipx_install(machine, pipx_home=pipx_home),
+        *checks(machine, pipx_home=pipx_home),
+        RELOAD,
+        shown(machine),
+        pipx_home=pipx_home,
+    )
+
+    assert result["venv"] == f"{pipx_home}/venvs/patroni"
+    assert os.readlink(result["venv"]) == f"{pipx_home}/patroni/1/venvs/patroni"
+
+
+@pytest.fixture
+def linked_home(machine):
+    """A host on which the account's home is a link to another directory."""
+    machine.tool("pipx")
+    real = f"{machine.base}/data/pg"
+    os.makedirs(os.path.dirname(real))
+    os.rename(machine.home, real)
+    os.symlink(real, machine.home)
+    return real
+
+
+def test_home_behind_a_link(machine, linked_home):
+    real = f"{linked_home}/.local/share/pipx"
+    calls = first_installation(machine)
+    calls[3] = pipx_install(machine, pipx_home=real)
+    calls[4:7] = checks(machine, pipx_home=real)
+
+    result = machine.run(*calls)
+
+    assert result["steps"][:2] == [
+        {"action": "create_directory", "target": f"{linked_home}/.local"},
+        {"action": "create_directory", "target": f"{linked_home}/.local/share"},
+    ]
+    assert (result["bin_dir"], result["venv"]) == (machine.bin_dir, machine.pointer)
+    assert f'ExecStart="{machine.bin_dir}/patroni" ' in Path(machine.unit_path).read_text("utf-8")
+    assert machine.run(shown(machine))["changed"] is False
+
+
+def test_operator_s_pipx_that_does_not_run(machine):
+    pipx = machine.tool("pipx", "/opt/tools")
+
+    result = machine.run(show(), pipx_version(pipx, rc=126, out="", err="denied\n"), fails=True, pipx_executable=pipx)
+
+    assert result["msg"] == (f"pipx_executable: {pipx} does not run as postgres; name one that does")
+    assert (result["rc"], result["stderr"], result["cmd"][-2:]) == (126, "denied\n", [pipx, "--version"])
+
+
+def test_pipx_that_does_not_run_is_ignored_if_another_one_does(machine):
+    broken, works = machine.tool("pipx"), machine.tool("pipx", "/usr/local/bin")
+    calls = first_installation(machine)
+    calls[1:2] = [pipx_version(broken, rc=1, out="", err="no module\n"), pipx_version(works)]
+    calls[4] = pipx_install(machine, pipx=works)
+
+    result = machine.run(*calls)
+
+    assert result["pipx"]["path"] == works
+    assert steps(result) == first_steps(machine)
+    assert machine.warnings == [f"ignoring {broken}: it does not run as postgres: no module"]
+
+
+def test_pipx_of_the_account_is_found(machine):
+    pipx = machine.tool("pipx", machine.home[len(machine.base) :] + "/.local/bin")
+
+    result = machine.run(show(), pipx_version(pipx), check=True)
+
+    assert result["pipx"] == {"path": pipx, "version": "1.1.0"}
+
+
+def test_interpreter_that_is_not_there(machine):
+    result = machine.run(show(), fails=True, python="python3.99")
+
+    assert result["msg"] == (
+        "python: postgres cannot run python3.99 on this host; install that interpreter first, or name another"
+    )
