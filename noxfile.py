@@ -24,6 +24,8 @@ CLUSTER_TEST = "tests/integration/test_cluster.py"
 SITE_TEST = "tests/integration/test_site.py"
 MACHINE_TEST = "tests/integration/test_machine.py"
 DURATIONS = "--durations=40"
+# Marked as thorough is what shows little more than another test, and takes minutes.
+HOSTS = "hosts and not thorough" if os.environ.get("PGEDGE_SHORT") == "1" else "hosts"
 # What is checked for types besides the plugins: directories to import from, and patterns of files.
 TYPED = [
     (
@@ -198,7 +200,7 @@ def rootless(session: nox.Session) -> None:
 def hosts(session: nox.Session) -> None:
     """Real installations on hosts booted in Docker: pytest, molecule."""
     make(session)
-    run(session, "pytest", "tests/integration", "-m", "hosts", f"--ignore={CLUSTER_TEST}", DURATIONS, *session.posargs)
+    run(session, "pytest", "tests/integration", "-m", HOSTS, f"--ignore={CLUSTER_TEST}", DURATIONS, *session.posargs)
 
 
 @nox.session(venv_backend="none")

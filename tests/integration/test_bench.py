@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import BIN, CHECKOUT, miss
 
-pytestmark = pytest.mark.hosts
+pytestmark = [pytest.mark.hosts, pytest.mark.thorough]
 
 KEPT = CHECKOUT / ".build" / "bench" / "quick"
 

@@ -111,7 +111,17 @@ def lack(core: matrix.Core, python: str, reason: str) -> t.NoReturn:
 
 
 @pytest.mark.parametrize(
-    ("core", "python"), COMBINATIONS, ids=[f"core {core.line}, Python {python}" for core, python in COMBINATIONS]
+    ("core", "python"),
+    [
+        # The oldest Python with the oldest line, and the newest with the newest, are enough for every run.
+        pytest.param(
+            core,
+            python,
+            marks=() if python in (COMBINATIONS[0][1], COMBINATIONS[-1][1]) else pytest.mark.thorough,
+            id=f"core {core.line}, Python {python}",
+        )
+        for core, python in COMBINATIONS
+    ],
 )
 def test_install(core: matrix.Core, python: str, host: str, collections: Path, top: Path) -> None:
     if core.controller is None:

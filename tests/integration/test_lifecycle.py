@@ -32,10 +32,14 @@ done
 """
 
 
-HOSTS = ("debian12", "debian13", "el9")
+HOSTS = ("debian12", pytest.param("debian13", marks=pytest.mark.thorough), "el9")
 # For what takes minutes; all of them with PGEDGE_FAULTS=full.
 LONG = pytest.mark.parametrize(
-    "host", HOSTS if os.environ.get("PGEDGE_FAULTS") == "full" else (HOSTS[0], HOSTS[-1]), indirect=True
+    "host",
+    ["debian12", "debian13", "el9"]
+    if os.environ.get("PGEDGE_FAULTS") == "full"
+    else ["debian12", pytest.param("el9", marks=pytest.mark.thorough)],
+    indirect=True,
 )
 
 
