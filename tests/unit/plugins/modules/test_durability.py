@@ -1,7 +1,7 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module on a simulated machine: what is on the disk before what."""
+"""The module on a simulated machine: the order in which changes reach the disk."""
 
 from __future__ import annotations
 
