@@ -158,9 +158,12 @@ def test_the_playbook_is_one_that_a_test_runs(where):
 
 @pytest.mark.parametrize("command", sorted(GIVEN))
 def test_the_command_is_given(command):
-    text = (CHECKOUT / GIVEN[command]).read_text("utf-8")
+    lines = (CHECKOUT / GIVEN[command]).read_text("utf-8").splitlines()
+    # A comment gives no command, and how many jobs make has makes no difference.
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    plain = re.sub(r" --(jobs|output-sync)=\S+", "", text)
 
-    assert command in text or ", ".join(f'"{word}"' for word in command.split()) in text
+    assert command in plain or ", ".join(f'"{word}"' for word in command.split()) in plain
 
 
 def test_what_is_not_run_says_so():
