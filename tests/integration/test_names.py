@@ -18,7 +18,7 @@ OLD, NEW = "4.0.11", "4.1.5"
 LIKE_NFS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
 
 
-@pytest.fixture(params=["debian12", "el9"])
+@pytest.fixture(params=["debian12", pytest.param("el9", marks=pytest.mark.thorough)])
 def host(request: pytest.FixtureRequest, hosts: dict[str, Host]) -> t.Iterator[Host]:
     """A host with pipx and without Patroni."""
     chosen = hosts[request.param]
