@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write the role's argument specs and its task from the options of the module, and from role.yml.
 
-python docs/_site/make_role.py           write them
-python docs/_site/make_role.py --check   fail if they are not what would be written
+Usage: python docs/_site/make_role.py           write them
+       python docs/_site/make_role.py --check   fail if they are not what would be written
 """
 
 from __future__ import annotations
