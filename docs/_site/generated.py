@@ -13,8 +13,11 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def update(texts: t.Mapping[Path, str]) -> int:
+def update(texts: t.Mapping[Path, str], *, directory: Path | None = None) -> int:
     """Write each text to its path or, with the argument --check, show the differences.
+
+    Args:
+        directory: one that has generated files only; any other file in it is not current.
 
     Returns:
         The exit code: 1 if a file is not current.
@@ -24,11 +27,12 @@ def update(texts: t.Mapping[Path, str]) -> int:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         return 0
-    current = {path: path.read_text(encoding="utf-8") if path.exists() else "" for path in texts}
-    for path, text in texts.items():
-        old, new = (whole.splitlines(keepends=True) for whole in (current[path], text))
+    existing = {path for path in (*texts, *(directory.iterdir() if directory else ())) if path.exists()}
+    current = {path: path.read_text(encoding="utf-8") for path in existing}
+    for path in sorted({*current, *texts}):
+        old, new = (found.get(path, "").splitlines(keepends=True) for found in (current, texts))
         name = str(path.relative_to(CHECKOUT))
         sys.stdout.writelines(difflib.unified_diff(old, new, name, "as the code documents it"))
-    if current != dict(texts):
+    if current != texts:
         print("generated files are not current: run `make reference`")
-    return int(current != dict(texts))
+    return int(current != texts)

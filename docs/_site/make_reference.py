@@ -129,4 +129,4 @@ def pages() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(update({PAGES / name: text for name, text in pages().items()}))
+    sys.exit(update({PAGES / name: text for name, text in pages().items()}, directory=PAGES))

@@ -148,6 +148,12 @@ def test_one_place_fails_and_one_exits():
     assert callers("fail_json", "exit_json") == {"patroni_install"}
 
 
+def test_main_is_small():
+    main = next(node for node in MODULE.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+
+    assert main.end_lineno - main.lineno < 40
+
+
 def subclasses(cls):
     for child in cls.__subclasses__():
         yield child
