@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from lab import Host
+from lab import Host, Kept
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -105,19 +105,28 @@ def molecule(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Mol
 
 
 @pytest.fixture(scope="session")
-def kept_images() -> t.Iterator[dict[str, str]]:
-    """The images of hosts as the first module of tests found them, by the variable that puts them in place."""
-    kept: dict[str, str] = {}
-    yield kept
-    if kept:
-        subprocess.run(["docker", "rmi", "--force", *kept.values()], stdout=subprocess.DEVNULL, check=True)
+def kept(images: None, molecule: Molecule, collections: Path) -> t.Iterator[dict[str, Kept]]:
+    """Hosts with the account, and with the module's code laid out for the driver, to be booted by their names."""
+    hosts: dict[str, Kept] = {}
+    try:
+        boot(molecule)
+        for name in IMAGES:
+            host = Host(name)
+            host.lay_out(collections)
+            hosts[name] = host.keep()
+    finally:
+        molecule("destroy")
+    yield hosts
+    subprocess.run(
+        ["docker", "rmi", "--force", *(one["Image"] for one in hosts.values())], stdout=subprocess.DEVNULL, check=True
+    )
 
 
-def boot(molecule: Molecule, kept_images: dict[str, str]) -> None:
+def boot(molecule: Molecule) -> None:
     """Boot the hosts, with the account; once more, and said so, where the machine was too busy for it."""
     for last in (False, True):
-        for verb in ("create",) if kept_images else ("create", "prepare"):
-            done = molecule(verb, **kept_images)
+        for verb in ("create", "prepare"):
+            done = molecule(verb)
             # In the message too, because a short summary shows no more than that.
             reason = f"molecule {verb} failed: {done.stdout[-3000:]}"
             if done.returncode != 0:
@@ -130,23 +139,18 @@ def boot(molecule: Molecule, kept_images: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def hosts(
-    images: None, molecule: Molecule, collections: Path, kept_images: dict[str, str]
-) -> t.Iterator[dict[str, Host]]:
-    """Booted hosts with the account, and with the module's code laid out for the driver.
-
-    New ones for each module, because the scenario boots its own under the same names.
-    """
+def hosts(kept: dict[str, Kept]) -> t.Iterator[dict[str, Host]]:
+    """Booted hosts, which no other module of tests has used."""
+    booted = {name: Host(name) for name in kept}
     try:
-        boot(molecule, kept_images)
-        booted = {name: Host(name) for name in IMAGES}
-        if not kept_images:
-            for host in booted.values():
-                host.lay_out(collections)
-            kept_images.update({IMAGES[name]: host.keep() for name, host in booted.items()})
+        for name, host in booted.items():
+            host.boot(kept[name])
+        for host in booted.values():
+            host.wait()
         yield booted
     finally:
-        molecule("destroy")
+        for host in booted.values():
+            host.remove()
 
 
 _FIGURES: dict[str, list[dict[str, t.Any]]] = {}

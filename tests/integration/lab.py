@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import typing as t
 from pathlib import Path
 
 import ansible
+import docker
 
 DRIVER = Path(__file__).parent / "driver.py"
 LAID_OUT = "/opt/driver"
@@ -28,10 +30,13 @@ postgresql:
   authentication: {superuser: {username: x, password: x}, replication: {username: x, password: x}}
 """
 Result = dict[str, t.Any]
+# What the engine's API takes to create a container.
+Kept = dict[str, t.Any]
+_PATIENCE_SECONDS = 240
 
 
 class Host:
-    """A container that molecule booted.
+    """A container that boots systemd.
 
     Attributes:
         home: the home of the account.
@@ -78,11 +83,32 @@ class Host:
         ):
             self.copy(source, f"{LAID_OUT}/{target}")
 
-    def keep(self) -> str:
-        """Make an image of the host as it is, and return its name."""
-        image = f"{self.container}:kept"
-        subprocess.run(["docker", "commit", self.container, image], stdout=subprocess.DEVNULL, check=True)
-        return image
+    def keep(self) -> Kept:
+        """Make an image of the host as it is, and return how to boot another one like it."""
+        container = docker.from_env().containers.get(self.container)
+        image = container.commit(self.container, "kept")
+        return {**container.attrs["Config"], "Image": image.id, "HostConfig": container.attrs["HostConfig"]}
+
+    def boot(self, kept: Kept) -> None:
+        """Begin to boot a host like one that was kept."""
+        api = docker.from_env().api
+        api.create_container_from_config(kept, self.container)
+        api.start(self.container)
+
+    def wait(self) -> None:
+        """Wait until systemd has started everything."""
+        manager = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            state = self.run("busctl", "get-property", *manager, "SystemState", check=False)
+            if state.stdout.strip() in ('s "running"', 's "degraded"'):
+                return
+            assert time.monotonic() < deadline, f"{self.name} does not come up: {state.stdout}{state.stderr}"
+            time.sleep(0.2)
+
+    def remove(self) -> None:
+        """Remove the host, if it is there."""
+        subprocess.run(["docker", "rm", "--force", "--volumes", self.container], stdout=subprocess.DEVNULL, check=True)
 
     def copy(self, source: Path, target: str) -> None:
         subprocess.run(["docker", "cp", "--quiet", str(source), f"{self.container}:{target}"], check=True)
