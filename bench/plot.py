@@ -12,6 +12,7 @@ import typing as t
 from pathlib import Path
 
 import matplotlib as mpl
+import report
 
 # Needs no screen.
 mpl.use("Agg")
@@ -76,7 +77,7 @@ def draw(data: Samples, path: Path) -> None:
             axes[0].set_ylim(bottom=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     # No date and no version in the file: the same figures give the same bytes.
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, dpi=110, metadata={"Software": None, "Source": report.digest(data)})
     plt.close(figure)
 
 

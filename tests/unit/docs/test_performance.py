@@ -29,7 +29,12 @@ def test_the_page_says_what_was_measured_and_nothing_else(report):
     page = read(PAGE)
 
     assert report.fill_in(page, json.loads(KEPT.read_text("utf-8"))) == page
-    assert (CHECKOUT / "docs/images/bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_shows_what_was_measured(report):
+    digest = report.digest(json.loads(KEPT.read_text("utf-8")))
+
+    assert f"Source\0{digest}".encode() in (CHECKOUT / "docs/images/bench.png").read_bytes()
 
 
 def test_the_page_has_a_place_for_all_of_it_and_a_changed_figure_shows(report):
