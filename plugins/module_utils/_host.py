@@ -17,6 +17,7 @@ import typing as t
 
 from ._errors import PatroniInstallError
 from ._files import identity_of, is_executable, ways
+from ._processes import lock_holders, origins
 from ._types import ROOT_PATH, Account, Completed
 from ._variables import Inherited, variables
 
@@ -26,8 +27,33 @@ if t.TYPE_CHECKING:
 _Found = t.TypeVar("_Found")
 
 _POLL_SECONDS = 1.0
-_PATH_MAX = 4096
+_USE_POLL_SECONDS = 0.1
+_SAID_EVERY_SECONDS = 30.0
 _NOT_STARTED = 127
+
+
+class Wait:
+    """A wait that ends at some time, and says in the log what it is for: when it begins, and from time to time."""
+
+    def __init__(self, log: t.Callable[[str], None], timeout: float) -> None:
+        self._log = log
+        self._deadline = time.monotonic() + timeout
+        self._say_at = 0.0
+
+    def goes_on(self, describe: t.Callable[[], str], seconds: float) -> bool:
+        """Sleep, and return whether to look again; False if the time is over.
+
+        Args:
+            describe: says what the wait is for.
+        """
+        now = time.monotonic()
+        if now >= self._deadline:
+            return False
+        if now >= self._say_at:
+            self._log(f"{describe()}; gives up in {self._deadline - now:.0f} seconds")
+            self._say_at = now + _SAID_EVERY_SECONDS
+        time.sleep(seconds)
+        return True
 
 
 class Host:
@@ -50,6 +76,10 @@ class Host:
 
     def warn(self, message: str) -> None:
         self._module.warn(message)
+
+    def log(self, message: str) -> None:
+        """Write a line to the system log, without secrets: the journal, or syslog where Python cannot write to that."""
+        self._module.log(message)
 
     def hide(self, secrets: t.Iterable[str], *, but: t.Iterable[str] = ()) -> None:
         """Keep secrets out of the result, whichever command prints them.
@@ -153,41 +183,48 @@ class Host:
         with self.identity(account):
             descriptor = os.open(account.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if not self._wait_until(lambda: _try_lock(descriptor), timeout):
-                raise PatroniInstallError(
-                    f"another run has been installing Patroni for {account.name} for more than {timeout} seconds; "
-                    "wait for it to end, or raise lock_timeout"
-                )
+            self._wait_for_lock(descriptor, account, timeout)
             self._lock = descriptor
             yield
         finally:
             self._lock = None
             os.close(descriptor)
 
-    @staticmethod
-    def _wait_until(condition: t.Callable[[], bool], timeout: int, poll: float = _POLL_SECONDS) -> bool:
-        """Check every poll seconds until a condition is true; False if timeout seconds have passed."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(poll)
-        return True
+    def _wait_for_lock(self, descriptor: int, account: Account, timeout: int) -> None:
+        def describe() -> str:
+            holders = ", ".join(lock_holders(os.fstat(descriptor))) or "another process"
+            return f"waiting for another run for {account.name} to end, in {holders}"
+
+        wait = self.wait(timeout)
+        while not _try_lock(descriptor):
+            if not wait.goes_on(describe, _POLL_SECONDS):
+                raise PatroniInstallError(
+                    f"another run has been installing Patroni for {account.name} for more than {timeout} seconds; "
+                    "wait for it to end, or raise lock_timeout"
+                )
+
+    def wait(self, timeout: float) -> Wait:
+        """Begin a wait that ends after timeout seconds."""
+        return Wait(self.log, timeout)
 
     def in_use(self, path: str, account: Account) -> bool:
         """Return whether a process was started from inside a directory of the account, under any name."""
         # With hidepid only root sees the processes of others, and on NFS only the account sees the files.
-        origins = _origins()
+        started_from = origins()
         with self.identity(account):
             identity = identity_of(path)
-            places = set(map(os.path.realpath, origins))
+            places = set(map(os.path.realpath, started_from))
             return identity is not None and any(
                 identity == identity_of(step) for place in places for step in ways(place)
             )
 
     def wait_until_unused(self, path: str, account: Account, timeout: int) -> bool:
         """Wait until no process uses the directory; False if timeout seconds have passed."""
-        return self._wait_until(lambda: not self.in_use(path, account), timeout, 0.1)
+        wait = self.wait(timeout)
+        while self.in_use(path, account):
+            if not wait.goes_on(lambda: f"waiting until no process runs in {path}", _USE_POLL_SECONDS):
+                return False
+        return True
 
     @staticmethod
     def find_all(name: str, *directories: str) -> list[str]:
@@ -244,22 +281,3 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _origins() -> set[str]:
-    """The directories that processes were started from, by their command lines and the libraries that a Python loaded.
-
-    If the executable is a script in an environment, the first word of the command line is the interpreter in that
-    environment, while the file that runs is a system file. A Python that was started through a link is recognized by
-    its libraries, because the link may lead elsewhere by now.
-    """
-    found: set[str] = set()
-    for entry in filter(str.isdecimal, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{entry}/cmdline", "rb") as stream:
-                found.add(os.fsdecode(stream.read(_PATH_MAX).partition(b"\0")[0]))
-            # Other processes are skipped because a database has many.
-            if os.path.basename(os.readlink(f"/proc/{entry}/exe")).startswith("python"):
-                with open(f"/proc/{entry}/maps", "rb") as stream:
-                    found.update(os.fsdecode(line.split(None, 5)[-1].rstrip()) for line in stream if b".so" in line)
-    return {os.path.dirname(path) for path in found if path.startswith("/")}

@@ -397,6 +397,7 @@ class Machine:
         self.switched = [self.setpriv, f"--reuid={UID}", f"--regid={GID}", "--init-groups", "--"] if root else []
         self.systemd = True
         self.warnings: list[str] = []
+        self.logged: list[str] = []
         self.asking = f"{self.base}.asking"
         self.clock = Clock()
         self._root = root
@@ -551,6 +552,7 @@ class Machine:
         for room in (_apply, _host):
             set_attribute(room, "time", clock)
         set_attribute(basic.AnsibleModule, "warn", lambda _module, message: self.warnings.append(message))
+        set_attribute(basic.AnsibleModule, "log", lambda _module, message, **_more: self.logged.append(message))
         set_attribute(basic.AnsibleModule, "selinux_enabled", lambda _module: False)
         set_attribute(_selinux, "_FILESYSTEM", f"{self.base}/sys/fs/selinux")
         set_attribute(_selinux, "_SYSTEMD", f"{self.base}/proc/1/attr/current")

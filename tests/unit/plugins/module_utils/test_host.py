@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,6 +17,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
 from ansible_collections.pgedge.platform.plugins.module_utils._types import Completed
 from ansible_collections.pgedge.platform.plugins.module_utils._variables import NETWORK, NOTHING
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_interpreter
+from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Clock
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import ACCOUNT, GID, UID
 
 
@@ -28,10 +27,14 @@ class FakeModule:
     def __init__(self):
         self.runs = []
         self.warnings = []
+        self.logged = []
         self.no_log_values = set()
 
     def warn(self, message):
         self.warnings.append(message)
+
+    def log(self, message):
+        self.logged.append(message)
 
     def run_command(self, argv, **options):
         self.runs.append((argv, options))
@@ -255,20 +258,36 @@ def test_label_of_the_final_path(make_host, enabled):
     assert seen == ([("/x/.unit.new", "context of /x/unit")] if enabled else [])
 
 
-def test_a_python_is_found_by_what_it_has_loaded(tmp_path):
-    """It was started through a link, which leads elsewhere by now."""
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "x.so").write_bytes(b"x")
-    link = tmp_path / "link"
-    link.symlink_to("1")
-    script = "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); print(); input()"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", script, f"{link}/x.so"], **pipes) as process:
-        process.stdout.readline()
-        link.unlink()
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(_host, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
+    return clock
 
-        found = _host._origins()
 
-        process.communicate(b"\n")
-    assert os.path.realpath(tmp_path / "1") in found
-    assert os.path.dirname(sys.executable) in found
+def test_a_wait_says_what_it_is_for_at_once_and_every_half_minute(make_host, clock):
+    host = make_host()
+    wait = host.wait(70)
+
+    while wait.goes_on(lambda: f"waiting since {clock.monotonic():.0f}", 10):
+        pass
+
+    assert clock.slept == [10] * 7
+    assert host._module.logged == [
+        "waiting since 0; gives up in 70 seconds",
+        "waiting since 30; gives up in 40 seconds",
+        "waiting since 60; gives up in 10 seconds",
+    ]
+
+
+def test_a_wait_for_the_lock_names_the_run_that_holds_it(make_host, clock, monkeypatch, tmp_path):
+    account = replace(ACCOUNT, home=str(tmp_path), uid=0)
+    first, second = make_host(), make_host()
+
+    with first.lock(account, 0), pytest.raises(PatroniInstallError, match="than 5 seconds"), second.lock(account, 5):
+        pass
+
+    (line,) = second._module.logged
+    assert line.startswith(f"waiting for another run for postgres to end, in process {os.getpid()} (")
+    assert line.endswith("; gives up in 5 seconds")
+    assert first._module.logged == []

@@ -77,7 +77,7 @@ def test_absent_is_not_kept_by_units_of_other_things(installed, rest, text):
 
 @pytest.mark.parametrize("systemd", [True, False])
 def test_absent_while_processes_run_in_the_environment(installed, monkeypatch, systemd):
-    monkeypatch.setattr(_host, "_origins", lambda: {f"{installed.built(1)}/bin"})
+    monkeypatch.setattr(_host, "origins", lambda: {f"{installed.built(1)}/bin"})
     installed.systemd = systemd
     asks = [shown(installed)] if systemd else []
 
