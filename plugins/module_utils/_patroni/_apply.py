@@ -11,23 +11,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import time
 import typing as t
 from dataclasses import replace
 
 from .. import _files, _selinux
 from .._errors import CommandError, PatroniInstallError
 from .._paths import Names
-from .._types import Account, Completed, Step, is_within
-from .._variables import BUILD, NETWORK, NOTHING, PIP, Inherited
-from .._versions import meets
-from . import _commands, _kept, _output, _sources
-from ._desired import ASKED_PYTHON, SWITCH, Desired, Patience
+from .._types import Completed, Step, is_within
+from .._variables import NETWORK, NOTHING
+from . import _commands, _kept, _output
+from ._build import Builder
+from ._desired import SWITCH, Desired, Patience
 from ._drift import ESSENTIAL
-from ._environment import read_environment, read_executables
-from ._index import find_pip_wheel
-from ._observed import Pipx
-from ._probe import find_pipx, requested_python
+from ._environment import read_executables
+from ._retry import expect_success, run_patiently
 from ._steps import (
     BuildEnvironment,
     CreateDirectory,
@@ -50,25 +47,26 @@ from ._steps import (
 
 if t.TYPE_CHECKING:
     from .._host import Host
+    from ._observed import Pipx
 
-_LOCK_POLL_SECONDS = 2.0
 _APT_FAILED = 100
 # Long enough for a command such as patronictl list to end; one that watches the cluster is not waited for.
 _IN_USE_SECONDS = 10
 
 
 class Applier:
-    """Carries out the steps of one plan.
-
-    Attributes:
-        pipx: the pipx used for the build, found beforehand or after its installation.
-    """
+    """Carries out the steps of one plan."""
 
     def __init__(self, desired: Desired, patience: Patience, host: Host, pipx: Pipx | None = None) -> None:
-        self.pipx = pipx
         self._desired = desired
         self._patience = patience
         self._host = host
+        self._builder = Builder(desired, patience, host, pipx)
+
+    @property
+    def pipx(self) -> Pipx | None:
+        """The pipx used for the build, found beforehand or after its installation."""
+        return self._builder.pipx
 
     def apply(self, steps: t.Sequence[Step]) -> tuple[Step, ...]:
         """Carry out steps in order, and return those that were carried out.
@@ -107,8 +105,13 @@ class Applier:
     @_carry_out.register
     def _refresh_package_lists(self, _step: RefreshPackageLists) -> None:
         try:
-            self._run_patiently(
-                _commands.apt_update(), _commands.APT_ENVIRONMENT, inherit=NETWORK, examine=self._examine_update
+            run_patiently(
+                self._host,
+                self._patience,
+                _commands.apt_update(),
+                _commands.APT_ENVIRONMENT,
+                inherit=NETWORK,
+                examine=self._examine_update,
             )
         except CommandError as error:
             sources = _output.parse_sources(error.completed.output)
@@ -130,7 +133,13 @@ class Applier:
             self._install_with_apt(step)
             return
         try:
-            self._run_patiently(_commands.dnf_install(step.names), _commands.DNF_ENVIRONMENT, inherit=NETWORK)
+            run_patiently(
+                self._host,
+                self._patience,
+                _commands.dnf_install(step.names),
+                _commands.DNF_ENVIRONMENT,
+                inherit=NETWORK,
+            )
         except CommandError as error:
             raise self._explain_packages(step.target, error, error.completed.output) from error
 
@@ -141,7 +150,7 @@ class Applier:
         said = ""
         while True:
             try:
-                self._run_patiently(command, _commands.APT_ENVIRONMENT, inherit=NETWORK)
+                run_patiently(self._host, self._patience, command, _commands.APT_ENVIRONMENT, inherit=NETWORK)
                 return
             except CommandError as error:
                 remedy = _commands.apt_remedy(error.completed.output)
@@ -156,7 +165,7 @@ class Applier:
         Fresh lists are worth another try even if a source could not be read: the installation shows if they suffice.
         """
         try:
-            self._run_patiently(remedy, _commands.APT_ENVIRONMENT, inherit=NETWORK)
+            run_patiently(self._host, self._patience, remedy, _commands.APT_ENVIRONMENT, inherit=NETWORK)
         except CommandError as error:
             if remedy != _commands.apt_update():
                 raise
@@ -195,26 +204,7 @@ class Applier:
 
     @_carry_out.register
     def _install_pipx(self, step: InstallPipx) -> None:
-        pip = self._host.require("pip3", "python3-pip")
-        with self._netrc(self._host.temporary_directory) as netrc:
-            sources = _sources.pip_environment(self._desired.sources, netrc)
-            log = _commands.pip_log(self._host.temporary_directory)
-            environment = {**sources, "PIP_ROOT_USER_ACTION": "ignore", "PIP_LOG": log}
-            install = functools.partial(
-                self._run_patiently,
-                environment=environment,
-                inherit=PIP,
-                examine=lambda completed: self._with_pip_log(completed, log),
-            )
-            install(_commands.pip_install(pip, step.requirement))
-            self.pipx = find_pipx(self._desired, self._host)
-            if self.pipx is None:
-                # pip treats a partial installation left by an interrupted run as installed.
-                install(_commands.pip_install(pip, step.requirement, again=True))
-
-    def _netrc(self, directory: str, *, as_account: bool = False) -> t.ContextManager[str | None]:
-        desired = self._desired
-        return _sources.netrc_file(desired.sources, directory, self._host, desired.account, as_account=as_account)
+        self._builder.install_pipx(step)
 
     @_carry_out.register
     def _create_directory(self, step: CreateDirectory) -> None:
@@ -250,10 +240,7 @@ class Applier:
             for path in (self._desired.generations, step.generation):
                 os.makedirs(path, 0o755, exist_ok=True)
         try:
-            self._run_pipx(step)
-            self._inject(step)
-            self._check(step)
-            self._note_python(step)
+            self._builder.build(step)
             with self._host.identity(account):
                 self._label_new(f"{step.path}/bin/patroni")
         except BaseException:
@@ -356,158 +343,7 @@ class Applier:
 
     @_carry_out.register
     def _reload_systemd(self, _step: ReloadSystemd) -> None:
-        self._must(self._host.run(_commands.daemon_reload(), inherit=NOTHING))
-
-    def _run_pipx(self, step: BuildEnvironment) -> None:
-        if self.pipx is None:
-            self.pipx = find_pipx(self._desired, self._host)
-        if self.pipx is None:
-            raise PatroniInstallError(
-                f"pipx was installed, but {self._desired.account.name} still cannot run any; "
-                "set pipx_executable to one that it can run"
-            )
-        argv = _commands.pipx_install(self.pipx.path, step.requirement, step.python)
-        try:
-            with self._pipx_environment(step) as environment:
-                self._make_shared_libraries(self.pipx, environment)
-                self._run_patiently(
-                    argv,
-                    environment,
-                    self._desired.account,
-                    inherit=BUILD,
-                    examine=lambda completed: self._examine_pipx(step, completed),
-                )
-        except CommandError as error:
-            raise self._explain_pipx(step, error) from error
-
-    @contextlib.contextmanager
-    def _pipx_environment(self, step: BuildEnvironment) -> t.Iterator[dict[str, str]]:
-        """Provide the variables with which pipx works in the generation, for as long as it needs the credentials."""
-        desired = self._desired
-        with self._netrc(step.generation, as_account=True) as netrc:
-            variables = _sources.pip_environment(desired.sources, netrc)
-            yield {**variables, **_commands.pipx_environment(step.generation, desired.shared_libraries)}
-
-    def _explain_pipx(self, step: BuildEnvironment, error: CommandError) -> CommandError:
-        """Distinguish packages missing from an index or a wheelhouse from an index that did not answer."""
-        output = error.completed.output
-        offered, missing = _output.parse_offered(output), _output.parse_missing(output)
-        conflict = _output.parse_conflict(output)
-        if offered:
-            return CommandError(_output.not_offered(step.requirement, offered), error.completed)
-        if conflict:
-            return CommandError(_output.in_conflict(step.requirement, conflict), error.completed)
-        if missing is None:
-            return error
-        if self._desired.sources.no_index:
-            return CommandError(
-                f"{error}; find_links contain no file for {missing} that fits this Python; add one, see "
-                "docs/offline.md",
-                error.completed,
-            )
-        return CommandError(
-            f"{error}; the package index offered nothing for {missing}: check that the index is reachable and has it, "
-            "and that index_url, find_links and their credentials are correct",
-            error.completed,
-        )
-
-    def _make_shared_libraries(self, pipx: Pipx, environment: t.Mapping[str, str]) -> None:
-        """Save pipx from installing and compiling a pip that it replaces immediately.
-
-        See docs/performance.md for the time saved. Newer pipx also runs that pip from its wheel, but does not find
-        Debian's wheel. If something is missing or fails, pipx proceeds in its own way.
-        """
-        account, path = self._desired.account, self._desired.shared_libraries
-        wheel = find_pip_wheel()
-        with self._host.identity(account):
-            python = _commands.parse_interpreter(_files.read_text(pipx.path) or "")
-            if wheel is None or python is None or os.path.lexists(path):
-                return
-        for argv in _commands.make_shared_libraries(python, path, wheel, pipx.version or ""):
-            if self._host.run(argv, inherit=BUILD, account=account, environment=environment).rc != 0:
-                with self._host.identity(account):
-                    _files.remove_tree(path)
-                return
-
-    def _note_python(self, step: BuildEnvironment) -> None:
-        """Record the requested interpreter: behind a wrapper or a shim, the environment does not show it."""
-        with self._host.identity(self._desired.account):
-            request = requested_python(self._desired, self._host) if step.python else None
-            if request is not None:
-                _files.write_private(f"{step.path}/{ASKED_PYTHON}", request)
-
-    def _inject(self, step: BuildEnvironment) -> None:
-        """Install in the new environment the packages that someone added to the previous one.
-
-        Raises:
-            CommandError: they can no longer be installed, and no one requested their removal.
-        """
-        if not step.injected or self.pipx is None:
-            return
-        account = self._desired.account
-        argv = _commands.pipx_inject(self.pipx.path, step.injected)
-        try:
-            with self._pipx_environment(step) as environment:
-                self._run_patiently(
-                    argv,
-                    environment,
-                    account,
-                    inherit=BUILD,
-                    examine=lambda completed: self._read_pip_log(step, completed),
-                )
-        except CommandError as error:
-            raise CommandError(
-                f"{', '.join(step.injected)}, which somebody added to the environment in use, cannot be "
-                f"installed with {step.requirement}: {_output.parse_cause(error.completed.output)}; make it available, "
-                f"or remove it first, as {account.name}, with 'pip uninstall' in that environment",
-                error.completed,
-            ) from error
-
-    def _examine_pipx(self, step: BuildEnvironment, completed: Completed) -> Completed:
-        """Add pip's log, which is removed with the generation, to a failure, and clean up for another try."""
-        examined = self._read_pip_log(step, completed)
-        if completed.rc != 0:
-            with self._host.identity(self._desired.account):
-                _files.remove_tree(step.path)
-        return examined
-
-    def _read_pip_log(self, step: BuildEnvironment, completed: Completed) -> Completed:
-        with self._host.identity(self._desired.account):
-            return self._with_pip_log(completed, _commands.pip_log(step.generation))
-
-    @staticmethod
-    def _with_pip_log(completed: Completed, log: str) -> Completed:
-        """Add the contents of pip's log to a failure, and remove the log."""
-        said = _files.read_text(log) if completed.rc != 0 else None
-        _files.remove_file(log)
-        if not said:
-            return completed
-        return replace(completed, stderr=f"{completed.stderr}\n{_output.parse_pip_log(said)}")
-
-    def _check(self, step: BuildEnvironment) -> None:
-        """Verify, as the account, that the new environment works.
-
-        Raises:
-            CommandError: it does not work.
-        """
-        with self._host.identity(self._desired.account):
-            built = read_environment(step.path, step.extras)
-        if built.problem:
-            raise PatroniInstallError(f"pipx created an incomplete environment: {built.problem}")
-        if step.injected and step.version and not meets(built.version or "", step.version):
-            raise PatroniInstallError(
-                f"{', '.join(step.injected)}, which somebody added to the environment in use, leads to "
-                f"Patroni {built.version} instead of {step.version}; remove it first, as "
-                f"{self._desired.account.name}, with 'pip uninstall' in that environment"
-            )
-        _kept.warn_of_lacking_extras(self._host, built, step.extras)
-        failed = _kept.failed_check(self._desired, self._host, built, step.extras)
-        if failed is not None:
-            raise CommandError(
-                f"{step.requirement} was installed but does not run as {self._desired.account.name}: "
-                f"{_output.parse_cause(failed.output)}",
-                failed,
-            )
+        expect_success(self._host.run(_commands.daemon_reload(), inherit=NOTHING))
 
     def _expose(self, bin_dir: str, environment: str, as_account: bool) -> None:
         """Link the environment's executables, and remove dangling links into it or into the previous environment."""
@@ -536,44 +372,6 @@ class Applier:
             _files.remove_file(link)
         elif os.readlink(link) != target:
             _files.replace_link(link, target)
-
-    def _run_patiently(
-        self,
-        argv: t.Sequence[str],
-        environment: t.Mapping[str, str] | None = None,
-        account: Account | None = None,
-        *,
-        inherit: Inherited,
-        examine: t.Callable[[Completed], Completed] = lambda completed: completed,
-    ) -> None:
-        """Run a command that uses the network, or that another process may block, until it succeeds.
-
-        Args:
-            inherit: the variables of the caller's session that the command gets.
-            examine: inspects each result, and may return another in its place.
-
-        Raises:
-            CommandError: it failed for a permanent reason, or the limits of patience are reached.
-        """
-        deadline = time.monotonic() + self._patience.lock_timeout
-        retries = self._patience.retries
-        while True:
-            completed = examine(self._host.run(argv, inherit=inherit, account=account, environment=environment))
-            if completed.rc == 0:
-                return
-            if _output.is_locked(completed.output) and time.monotonic() < deadline:
-                time.sleep(_LOCK_POLL_SECONDS)
-            elif _output.is_transient(completed.output) and retries > 0:
-                retries -= 1
-                time.sleep(self._patience.retry_delay)
-            else:
-                self._must(completed)
-
-    @staticmethod
-    def _must(completed: Completed) -> None:
-        if completed.rc != 0:
-            ended = f"ended with code {completed.rc}" if completed.rc >= 0 else f"was killed by signal {-completed.rc}"
-            raise CommandError(f"{completed.program} {ended}: {_output.parse_cause(completed.output)}", completed)
 
 
 def _explained(step: Step, error: OSError) -> str:

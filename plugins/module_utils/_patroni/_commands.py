@@ -142,69 +142,14 @@ def make_environment(python: str, path: str) -> list[str]:
     return [python, "-I", "-m", "venv", path]
 
 
-def pipx_install(pipx: str, requirement: str, python: str | None) -> list[str]:
-    chosen = ["--python", python] if python else []
-    return [pipx, "install", *chosen, requirement]
-
-
 def ask_interpreter(python: str) -> list[str]:
     """Query the version and file of an interpreter or a wrapper; in a virtual environment, of its base interpreter."""
     found = "getattr(sys, '_base_executable', None) or sys.executable"
     return [python, "-c", f"import os, sys; print('%d %s' % (sys.version_info[0], os.path.realpath({found})))"]
 
 
-def pipx_inject(pipx: str, requirements: t.Sequence[str]) -> list[str]:
-    """Inject packages; without --force, newer pipx skips those that Patroni also requires and does not record them."""
-    return [pipx, "inject", "--force", "patroni", *requirements]
-
-
-def parse_interpreter(script: str) -> str | None:
-    """Read which Python runs a script, such as pipx, from its first line."""
-    matched = re.match(r"#! *(/\S*/python[\d.]*)\s", script)
-    return matched.group(1) if matched else None
-
-
 def python_version(python: str) -> list[str]:
     return [python, "-c", "import sys; print(*sys.version_info[:2])"]
-
-
-def make_shared_libraries(python: str, path: str, wheel: str, pipx: str) -> list[list[str]]:
-    """Create what pipx would create: an environment with the newest pip, shared by all pipx environments.
-
-    Python compiles the files when they are first used, so they are not compiled now.
-
-    Args:
-        wheel: the wheel of the pip that does the installation.
-        pipx: the version of pipx; up to 1.2, it keeps more than pip there.
-    """
-    names = ["pip", "setuptools", "wheel"] if re.match(r"0\.|1\.[012]\b", pipx) else ["pip"]
-    return [
-        [python, "-m", "venv", "--without-pip", path],
-        [f"{path}/bin/python", f"{wheel}/pip", "install", "--quiet", "--retries=0", "--no-compile", *names],
-    ]
-
-
-def pipx_environment(generation: str, shared_libraries: str) -> dict[str, str]:
-    """Give pipx a separate home for one environment, which makes every pipx use the same layout.
-
-    Everything that pipx exposes stays there too. It is exposed permanently only after the environment is verified.
-    """
-    return {
-        # uv, which newer pipx prefers if it is installed, ignores PIP_* and pip.conf, including a private CA.
-        "PIPX_DEFAULT_BACKEND": "pip",
-        "USE_EMOJI": "0",
-        "PIPX_HOME": generation,
-        "PIPX_BIN_DIR": f"{generation}/bin",
-        "PIPX_MAN_DIR": f"{generation}/man",
-        "PIPX_COMPLETION_DIR": f"{generation}/completion",
-        "PIPX_SHARED_LIBS": shared_libraries,
-        # The full output: pipx prints only a few lines of it, and pip does not print why an index returned nothing.
-        "PIP_LOG": pip_log(generation),
-    }
-
-
-def pip_log(directory: str) -> str:
-    return f"{directory}/pip.log"
 
 
 def checks(environment: str, extras: t.Sequence[str]) -> list[list[str]]:

@@ -25,7 +25,7 @@ class Environment:
         missing: the desired extras that lack a distribution.
         versions: the version of each distribution, by normalized name.
         python: the interpreter, links resolved; None if it no longer exists.
-        asked_python: the file requested as the interpreter, in the notation of _probe.py; None if unknown.
+        asked_python: the file requested as the interpreter, in the notation of _interpreter.py; None if unknown.
         python_version: the version of the Python that its packages are for, such as 3.11; None if it cannot be
             determined.
         problem: why it does not run; None if it runs.

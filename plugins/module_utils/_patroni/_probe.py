@@ -14,8 +14,8 @@ import typing as t
 from dataclasses import replace
 
 from .. import _selinux
-from .._errors import CommandError, PatroniInstallError
-from .._files import is_executable, look, read_text, ways
+from .._errors import PatroniInstallError
+from .._files import look, read_text, ways
 from .._paths import Names
 from .._types import Label, PathState, Place, is_within
 from .._variables import NOTHING
@@ -24,8 +24,10 @@ from ._desired import SWITCH
 from ._drift import ESSENTIAL, environment_drift
 from ._environment import named_version, read_environment, shared_libraries_problem
 from ._exec_start import Unit, configuration_of_process, programs_of_unit
+from ._interpreter import resolve_python
 from ._kept import examine, read_kept
-from ._observed import Configuration, Environment, Kept, Observed, Pipx, Service, Tools
+from ._observed import Configuration, Environment, Kept, Observed, Service, Tools
+from ._pipx import find_pipx, parse_interpreter
 
 if t.TYPE_CHECKING:
     from .._host import Host
@@ -57,7 +59,7 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
         return _probe_users(desired, host, names, observed)
     observed = replace(observed, configuration=_probe_configuration(desired, host, observed))
     environment = observed.environment
-    python = known.python if known else _resolve_python(desired, host, environment)
+    python = known.python if known else resolve_python(desired, host, environment)
     if desired.state == "latest" and environment is not None:
         newest = known.newest if known else _index.newest(desired, environment, python, host)
         observed = replace(observed, newest=newest)
@@ -390,58 +392,6 @@ def _service_environment(command: t.Sequence[str], names: Names) -> str | None:
     return names.one(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
 
 
-def _resolve_python(desired: Desired, host: Host, environment: Environment | None) -> str | None:
-    """Find the interpreter that the requested one starts, with links resolved.
-
-    The requested file itself may be a wrapper or a shim. It is run only if the files are not conclusive, so a run that
-    changes nothing starts no process for it.
-
-    Raises:
-        PatroniInstallError: the requested interpreter is missing, or is not a Python 3.
-    """
-    if desired.python is None:
-        return None
-    with host.identity(desired.account):
-        found = _find_python(desired, host)
-        resolved = os.path.realpath(found) if found else None
-        if found is None or resolved is None or not is_executable(resolved):
-            raise PatroniInstallError(
-                f"python: {desired.account.name} cannot run {desired.python} on this host; "
-                "install that interpreter first, or name another"
-            )
-        request = requested_python(desired, host)
-    if desired.account.assumed:
-        return resolved
-    used = environment.python if environment else None
-    if environment is not None and used is not None and environment.asked_python in (request, found):
-        return used
-    if used == resolved:
-        return used
-    completed = host.run(_commands.ask_interpreter(found), inherit=NOTHING, account=desired.account)
-    answer = _output.parse_answer_of_interpreter(completed.stdout) if completed.rc == 0 else None
-    if answer is None:
-        raise CommandError(
-            f"python: {desired.python} must start a Python 3 for {desired.account.name}, and does not: "
-            f"{_output.parse_cause(completed.output)}",
-            completed,
-        )
-    return answer
-
-
-def _find_python(desired: Desired, host: Host) -> str | None:
-    python = desired.python or ""
-    return python if "/" in python else host.find(python)
-
-
-def requested_python(desired: Desired, host: Host) -> str | None:
-    """Identify the requested interpreter by its path and modification time, because a wrapper may change."""
-    found = _find_python(desired, host)
-    try:
-        return f"{found} {os.stat(found).st_mtime_ns}" if found else None
-    except OSError:
-        return None
-
-
 def _probe_tools(desired: Desired, host: Host) -> Tools:
     with host.identity(desired.account):
         damaged = shared_libraries_problem(desired.shared_libraries) is not None
@@ -467,7 +417,7 @@ def _expect_netrc(desired: Desired, tools: Tools, chosen: str | None, host: Host
         return
     with host.identity(desired.account):
         script = tools.pipx.path if tools.pipx else tools.pip
-        own = _commands.parse_interpreter((read_text(script) if script else None) or "") or host.find("python3")
+        own = parse_interpreter((read_text(script) if script else None) or "") or host.find("python3")
     for python in dict.fromkeys(path for path in (own, chosen) if path):
         completed = host.run(_commands.python_version(python), inherit=NOTHING, account=desired.account)
         version = _output.parse_python_version(completed.stdout)
@@ -484,27 +434,3 @@ def _lists_there() -> bool:
         return any(name.endswith("_Packages") or "_Packages." in name for name in os.listdir(_APT_LISTS))
     except OSError:
         return False
-
-
-def find_pipx(desired: Desired, host: Host) -> Pipx | None:
-    """Find a pipx that the account can run: the operator's choice, or one on the usual paths.
-
-    Raises:
-        PatroniInstallError: the operator's choice does not run as the account.
-    """
-    account = desired.account
-    with host.identity(account):
-        found = host.find_all("pipx", f"{account.home}/.local/bin")
-    if account.assumed:
-        return next((Pipx(path, None) for path in (desired.pipx_executable, *found) if path), None)
-    for path in (desired.pipx_executable,) if desired.pipx_executable else found:
-        completed = host.run([path, "--version"], inherit=NOTHING, account=account)
-        if completed.rc == 0:
-            with host.identity(account):
-                interpreter = _commands.parse_interpreter(read_text(path) or "")
-                python = os.path.realpath(interpreter) if interpreter else None
-            return Pipx(path, completed.stdout.strip(), python)
-        if desired.pipx_executable:
-            raise CommandError(f"pipx_executable: {path} does not run as {account.name}; name one that does", completed)
-        host.warn(f"ignoring {path}: it does not run as {account.name}: {completed.output.strip()[-200:]}")
-    return None

@@ -24,7 +24,7 @@ import pytest
 from ansible.module_utils import basic, distro
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _host, _selinux
-from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _apply, _index, _params, _probe
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _index, _params, _probe, _retry
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_environment, make_interpreter
 
@@ -549,7 +549,7 @@ class Machine:
         isdir = os.path.isdir
         set_attribute(os.path, "isdir", lambda path: self.systemd if path == "/run/systemd/system" else isdir(path))
         clock = SimpleNamespace(sleep=self.clock.sleep, monotonic=self.clock.monotonic)
-        for room in (_apply, _host):
+        for room in (_host, _retry):
             set_attribute(room, "time", clock)
         set_attribute(basic.AnsibleModule, "warn", lambda _module, message: self.warnings.append(message))
         set_attribute(basic.AnsibleModule, "log", lambda _module, message, **_more: self.logged.append(message))

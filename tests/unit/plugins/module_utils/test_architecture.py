@@ -104,13 +104,17 @@ def test_contributing_lists_each_file_once():
 @pytest.mark.parametrize(
     ("room", "others"),
     [
-        ("_probe", {"_apply", "_plan", "_report", "_run"}),
-        ("_index", {"_apply", "_plan", "_probe", "_report", "_run"}),
-        ("_apply", {"_plan", "_report", "_run"}),
+        ("_probe", {"_apply", "_build", "_plan", "_report", "_run"}),
+        ("_index", {"_apply", "_build", "_plan", "_probe", "_report", "_run"}),
+        ("_interpreter", {"_apply", "_build", "_plan", "_probe", "_report", "_run"}),
+        ("_pipx", {"_apply", "_build", "_plan", "_probe", "_report", "_run"}),
+        ("_apply", {"_plan", "_probe", "_report", "_run"}),
+        ("_build", {"_apply", "_plan", "_probe", "_report", "_run"}),
+        ("_retry", {"_apply", "_build", "_plan", "_probe", "_report", "_run"}),
         ("_host", {"_apply", "_plan", "_probe", "_report", "_run"}),
         ("_files", {"_apply", "_plan", "_probe", "_report", "_run", "_host"}),
         ("_environment", {"_apply", "_plan", "_probe", "_report", "_run", "_host"}),
-        ("_kept", {"_apply", "_plan", "_probe", "_report", "_run"}),
+        ("_kept", {"_apply", "_build", "_plan", "_probe", "_report", "_run"}),
     ],
 )
 def test_data_flows_one_way(room, others):

@@ -92,71 +92,10 @@ APT_INSTALL = [
             ["/py", "-I", "-m", "venv", "/t/venv"],
             id="an environment to ask with",
         ),
-        pytest.param(
-            _commands.pipx_install("/usr/bin/pipx", "patroni[etcd]==4.1.5", None),
-            ["/usr/bin/pipx", "install", "patroni[etcd]==4.1.5"],
-            id="pipx install",
-        ),
-        pytest.param(
-            _commands.pipx_install("/usr/bin/pipx", "patroni", "python3.12"),
-            ["/usr/bin/pipx", "install", "--python", "python3.12", "patroni"],
-            id="pipx install, interpreter named",
-        ),
     ],
 )
 def test_argv(command, argv):
     assert command == argv
-
-
-@pytest.mark.parametrize(
-    ("pipx", "names"),
-    [
-        ("0.16.4", ["pip", "setuptools", "wheel"]),
-        ("1.1.0", ["pip", "setuptools", "wheel"]),
-        ("1.2.1", ["pip", "setuptools", "wheel"]),
-        ("1.3.0", ["pip"]),
-        ("1.10.0", ["pip"]),
-        ("1.18.4", ["pip"]),
-        ("2.0", ["pip"]),
-    ],
-)
-def test_shared_libraries_hold_what_each_pipx_puts_there(pipx, names):
-    venv, install = _commands.make_shared_libraries("/usr/bin/python3", "/p/shared", "/w/pip-23.whl", pipx)
-
-    assert venv == ["/usr/bin/python3", "-m", "venv", "--without-pip", "/p/shared"]
-    options = ["--quiet", "--retries=0", "--no-compile"]
-    assert install == ["/p/shared/bin/python", "/w/pip-23.whl/pip", "install", *options, *names]
-
-
-@pytest.mark.parametrize(
-    ("script", "python"),
-    [
-        ("#!/usr/bin/python3\nimport sys\n", "/usr/bin/python3"),
-        ("#! /usr/bin/python3.9 -sP\n", "/usr/bin/python3.9"),
-        ("#!/opt/pipx/bin/python\n", "/opt/pipx/bin/python"),
-        ("#!/usr/bin/env python3\n", None),
-        ("#!/bin/sh\n", None),
-        ("#!/usr/bin/pythonic\n", None),
-        ("import sys\n#!/usr/bin/python3\n", None),
-        ("\x7fELF", None),
-        ("", None),
-    ],
-)
-def test_interpreter_of_a_script(script, python):
-    assert _commands.parse_interpreter(script) == python
-
-
-def test_pipx_environment():
-    assert _commands.pipx_environment("/home/pg/pipx/patroni/3", "/home/pg/pipx/shared") == {
-        "PIPX_DEFAULT_BACKEND": "pip",
-        "USE_EMOJI": "0",
-        "PIPX_HOME": "/home/pg/pipx/patroni/3",
-        "PIPX_BIN_DIR": "/home/pg/pipx/patroni/3/bin",
-        "PIPX_MAN_DIR": "/home/pg/pipx/patroni/3/man",
-        "PIPX_COMPLETION_DIR": "/home/pg/pipx/patroni/3/completion",
-        "PIPX_SHARED_LIBS": "/home/pg/pipx/shared",
-        "PIP_LOG": "/home/pg/pipx/patroni/3/pip.log",
-    }
 
 
 @pytest.mark.parametrize(
