@@ -17,8 +17,9 @@ from dataclasses import dataclass
 # The directories that root searches for commands: sudo's secure_path, which lacks some of them, and login(1).
 ROOT_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
-
 Kind = t.Literal["missing", "file", "directory", "link", "other"]
+# A text before and after a change, each with its header, as Ansible shows it with --diff.
+DiffEntry = t.Dict[str, str]
 
 
 def is_within(path: str, directory: str) -> bool:
@@ -138,6 +139,14 @@ class Step:
 
     def describe(self) -> dict[str, str]:
         return {"action": self.action, "target": self.target}
+
+    def diff(self, context: t.Any) -> t.Iterator[DiffEntry]:
+        """Yield the changes that the step makes; by default none that a text could show.
+
+        Args:
+            context: the rest that the texts depend on; each module has its own kind.
+        """
+        return iter(())
 
 
 @dataclass(frozen=True)

@@ -10,35 +10,25 @@ from __future__ import annotations
 
 import typing as t
 
-from .._types import PathState, Step
 from ._desired import Desired
 from ._drift import environment_drift, public_path
-from ._observed import Environment, Kept, Observed, Pipx
+from ._observed import Kept, Observed, Pipx
 from ._steps import (
+    DIRECTORIES,
     BuildEnvironment,
-    CreateDirectory,
-    ExposeExecutables,
-    InstallPackages,
-    InstallPipx,
+    DiffContext,
     KeepEnvironment,
     RemoveDirectory,
     RemoveEnvironment,
-    RemoveExecutables,
-    RemoveUnit,
-    SetAttributes,
-    SetLabel,
     SwitchBack,
     WriteUnit,
 )
 
 if t.TYPE_CHECKING:
     from .._errors import PatroniInstallError
+    from .._types import DiffEntry, Step
 
 Result = t.Dict[str, t.Any]
-_Owned = t.Union[PathState, WriteUnit, CreateDirectory, SetAttributes]
-
-_DIRECTORIES = "directories"
-_KEPT = "kept environments"
 
 
 def success(
@@ -64,9 +54,10 @@ def success(
         version = built.version
     if desired.state == "absent" and not before.users:
         version, environment = None, None
+    context = DiffContext(desired, before, version, _shortfall(desired, before))
     result: Result = {
         "changed": bool(steps),
-        "diff": list(_merged(entry for step in steps for entry in _diff(step, desired, before, version))),
+        "diff": list(_merged(entry for step in steps for entry in step.diff(context))),
         "version": version,
         "previous_version": before.environment.version if before.environment else None,
         "bin_dir": desired.shown(desired.bin_dir),
@@ -186,7 +177,7 @@ def _deed(desired: Desired, before: Observed, result: Result) -> tuple[str, str]
         return verb, ""
     if previous and result["version"] and previous != result["version"]:
         return verb, f" (was {previous})"
-    return verb if back else "reinstalled", f": {_shortfall(desired, before, before.environment)}"
+    return verb if back else "reinstalled", f": {_shortfall(desired, before)}"
 
 
 def _switched_back(result: Result) -> str | None:
@@ -194,101 +185,26 @@ def _switched_back(result: Result) -> str | None:
     return next((step["target"] for step in result["steps"] if step["action"] == SwitchBack.action), None)
 
 
-def _shortfall(desired: Desired, before: Observed, environment: Environment) -> str:
-    """Explain why an environment did not match the desired state; without another reason, it is the interpreter.
+def _shortfall(desired: Desired, before: Observed) -> str:
+    """Explain why the environment did not match the desired state; without another reason, it is the interpreter.
 
     The account can give files and links any name, so the text is made safe for a terminal.
     """
+    environment = before.environment
+    if environment is None:
+        return ""
     drift = environment_drift(desired, environment, newest=before.newest)
     text = drift or f"its interpreter is {environment.python}"
     return text if text.isprintable() else repr(text)
 
 
-def _diff(step: Step, desired: Desired, before: Observed, version: str | None) -> t.Iterator[dict[str, str]]:
-    """Yield the changes that a step makes, as texts before and after."""
-    if isinstance(step, WriteUnit):
-        yield _entry(step.path, before.unit.text or "", step.text)
-        if before.unit.exists:
-            yield _entry(f"{step.path} (attributes)", _attributes(desired, before.unit), _attributes(desired, step))
-    elif isinstance(step, RemoveUnit):
-        yield _entry(step.path, before.unit.text or "", "")
-    elif isinstance(step, CreateDirectory):
-        yield _entry(_DIRECTORIES, "", f"{step.path}  {_owned(desired, step)}\n")
-    elif isinstance(step, SetAttributes):
-        yield _entry(step.path, _attributes(desired, before.config_dir.state), _attributes(desired, step))
-    elif isinstance(step, SetLabel):
-        yield _entry(f"{step.path} (SELinux label)", f"{step.before}\n", f"{step.after}\n")
-    elif isinstance(step, BuildEnvironment):
-        new = _described(version or "the newest that the index offers", step.extras, step.injected)
-        yield _entry(desired.environment, _environment(desired, before, new), new)
-    elif isinstance(step, SwitchBack):
-        back = before.returning
-        new = _described(step.version, back.extras if back else (), back.injected if back else ())
-        yield _entry(desired.environment, _environment(desired, before, new), f"{new}kept since: {step.since}\n")
-    elif isinstance(step, KeepEnvironment):
-        yield _entry(_KEPT, "", f"{step.path}\n")
-    elif isinstance(step, (RemoveDirectory, RemoveEnvironment)):
-        yield _entry(_DIRECTORIES, f"{step.path}\n", "")
-    elif isinstance(step, RemoveExecutables):
-        yield _entry(step.path, _lines(step.names), "")
-    elif isinstance(step, InstallPackages):
-        yield _entry("packages", "", _lines(step.names))
-    elif isinstance(step, InstallPipx):
-        yield _entry("packages of pip", "", f"{step.requirement}\n")
-    elif isinstance(step, ExposeExecutables):
-        offered = before.environment.executables if before.environment else ()
-        links = (name for name in offered if name in before.executables)
-        yield _entry(step.path, _lines(links), _lines(offered))
-
-
-def _lines(names: t.Iterable[str]) -> str:
-    return "".join(f"{name}\n" for name in sorted(names))
-
-
-def _entry(header: str, before: str, after: str) -> dict[str, str]:
-    return {"before_header": header, "after_header": header, "before": before, "after": after}
-
-
-def _merged(entries: t.Iterable[dict[str, str]]) -> t.Iterator[dict[str, str]]:
+def _merged(entries: t.Iterable[DiffEntry]) -> t.Iterator[DiffEntry]:
     """Merge consecutive entries about directories under one header."""
-    last: dict[str, str] = {}
+    last: DiffEntry = {}
     for entry in entries:
-        if last and entry["before_header"] == last["before_header"] == _DIRECTORIES:
+        if last and entry["before_header"] == last["before_header"] == DIRECTORIES:
             last["before"] += entry["before"]
             last["after"] += entry["after"]
             continue
         last = entry
         yield last
-
-
-def _environment(desired: Desired, before: Observed, new: str) -> str:
-    """Describe the environment that was found, and its problem if the new one looks the same."""
-    environment = before.environment
-    if environment is None:
-        return ""
-    old = _described(environment.version or "unknown", environment.extras, (*environment.injected, *environment.stuck))
-    if not environment.problem and old != new:
-        return old
-    return f"{old}problem: {_shortfall(desired, before, environment)}\n"
-
-
-def _described(version: str, extras: t.Sequence[str], injected: t.Sequence[str]) -> str:
-    listed = f"injected: {', '.join(sorted(injected))}\n" if injected else ""
-    return f"version: {version}\nextras: {', '.join(sorted(extras))}\n{listed}"
-
-
-def _attributes(desired: Desired, state: _Owned) -> str:
-    owner, group, mode = _names(desired, state)
-    return f"owner: {owner}\ngroup: {group}\nmode: {mode}\n"
-
-
-def _owned(desired: Desired, state: _Owned) -> str:
-    owner, group, mode = _names(desired, state)
-    return f"{owner}:{group} {mode}"
-
-
-def _names(desired: Desired, state: _Owned) -> tuple[str, str, str]:
-    account = desired.account
-    users = {0: "root", account.uid: account.name}
-    groups = {0: "root", account.group_gid: account.group}
-    return users.get(state.uid, str(state.uid)), groups.get(state.gid, str(state.gid)), f"{state.mode:04o}"

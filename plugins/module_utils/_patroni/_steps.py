@@ -4,13 +4,38 @@
 #
 # PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
-"""The steps that lead from the observed state to the desired one, as plain data."""
+"""The steps that lead from the observed state to the desired one: plain data, and the changes of each as text."""
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import dataclass
 
-from .._types import PathStep, Step
+from .._types import DiffEntry, PathState, PathStep, Step
+
+if t.TYPE_CHECKING:
+    from .._types import Account
+    from ._desired import Desired
+    from ._observed import Observed
+
+# The header that steps in a row about directories have in common.
+DIRECTORIES = "directories"
+
+
+@dataclass(frozen=True)
+class DiffContext:
+    """What the diff of a step depends on besides the step.
+
+    Attributes:
+        before: the state of the host before the run.
+        version: the version of Patroni after the run; None if it is not known yet.
+        shortfall: why the environment that was found does not match the desired state.
+    """
+
+    desired: Desired
+    before: Observed
+    version: str | None
+    shortfall: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,9 @@ class InstallPackages(Step):
     def target(self) -> str:
         return " ".join(self.names)
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry("packages", "", _lines(self.names))
+
 
 @dataclass(frozen=True)
 class InstallPipx(Step):
@@ -43,6 +71,9 @@ class InstallPipx(Step):
     def target(self) -> str:
         return self.requirement
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry("packages of pip", "", f"{self.requirement}\n")
+
 
 @dataclass(frozen=True)
 class CreateDirectory(PathStep):
@@ -52,6 +83,10 @@ class CreateDirectory(PathStep):
     mode: int
     as_account: bool
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        owner, group, mode = _ownership(context.desired.account, self)
+        yield _entry(DIRECTORIES, "", f"{self.path}  {owner}:{group} {mode}\n")
+
 
 @dataclass(frozen=True)
 class SetAttributes(PathStep):
@@ -60,6 +95,10 @@ class SetAttributes(PathStep):
     gid: int
     mode: int
     as_account: bool
+
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        account, found = context.desired.account, context.before.config_dir.state
+        yield _entry(self.path, _attributes(account, found), _attributes(account, self))
 
 
 @dataclass(frozen=True)
@@ -71,6 +110,9 @@ class SetLabel(PathStep):
     after: str
     as_account: bool
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry(f"{self.path} (SELinux label)", f"{self.before}\n", f"{self.after}\n")
+
 
 @dataclass(frozen=True)
 class RemoveDirectory(PathStep):
@@ -78,12 +120,18 @@ class RemoveDirectory(PathStep):
 
     action = "remove_directory"
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry(DIRECTORIES, f"{self.path}\n", "")
+
 
 @dataclass(frozen=True)
 class RemoveEnvironment(PathStep):
     """Remove an environment once no process runs in it any more."""
 
     action = "remove_environment"
+
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry(DIRECTORIES, f"{self.path}\n", "")
 
 
 @dataclass(frozen=True)
@@ -115,6 +163,10 @@ class BuildEnvironment(Step):
         """The requested version; None for the newest."""
         return self.requirement.partition("==")[2] or None
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        new = _described(context.version or "the newest that the index offers", self.extras, self.injected)
+        yield _entry(context.desired.environment, _replaced(context, new), new)
+
 
 @dataclass(frozen=True)
 class KeepEnvironment(PathStep):
@@ -130,6 +182,9 @@ class KeepEnvironment(PathStep):
     version: str
     unit: str | None = None
     unit_changed_at: float = 0.0
+
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry("kept environments", "", f"{self.path}\n")
 
 
 @dataclass(frozen=True)
@@ -155,6 +210,11 @@ class SwitchBack(SwitchEnvironment):
     def target(self) -> str:
         return f"{self.version}, kept since {self.since}"
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        back = context.before.returning
+        new = _described(self.version, back.extras if back else (), back.injected if back else ())
+        yield _entry(context.desired.environment, _replaced(context, new), f"{new}kept since: {self.since}\n")
+
 
 @dataclass(frozen=True)
 class ExposeExecutables(PathStep):
@@ -164,12 +224,21 @@ class ExposeExecutables(PathStep):
     environment: str
     as_account: bool
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        environment = context.before.environment
+        offered = environment.executables if environment else ()
+        links = (name for name in offered if name in context.before.executables)
+        yield _entry(self.path, _lines(links), _lines(offered))
+
 
 @dataclass(frozen=True)
 class RemoveExecutables(PathStep):
     action = "remove_executables"
     names: tuple[str, ...]
     as_account: bool
+
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry(self.path, _lines(self.names), "")
 
 
 @dataclass(frozen=True)
@@ -187,10 +256,19 @@ class WriteUnit(PathStep):
     mode: int
     changed_at: float | None = None
 
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        account, found = context.desired.account, context.before.unit
+        yield _entry(self.path, found.text or "", self.text)
+        if found.exists:
+            yield _entry(f"{self.path} (attributes)", _attributes(account, found), _attributes(account, self))
+
 
 @dataclass(frozen=True)
 class RemoveUnit(PathStep):
     action = "remove_unit"
+
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry(self.path, context.before.unit.text or "", "")
 
 
 @dataclass(frozen=True)
@@ -200,3 +278,41 @@ class ReloadSystemd(Step):
     @property
     def target(self) -> str:
         return "systemd"
+
+
+_Owned = t.Union[PathState, CreateDirectory, SetAttributes, WriteUnit]
+
+
+def _entry(header: str, before: str, after: str) -> DiffEntry:
+    return {"before_header": header, "after_header": header, "before": before, "after": after}
+
+
+def _lines(names: t.Iterable[str]) -> str:
+    return "".join(f"{name}\n" for name in sorted(names))
+
+
+def _described(version: str, extras: t.Sequence[str], injected: t.Sequence[str]) -> str:
+    listed = f"injected: {', '.join(sorted(injected))}\n" if injected else ""
+    return f"version: {version}\nextras: {', '.join(sorted(extras))}\n{listed}"
+
+
+def _replaced(context: DiffContext, new: str) -> str:
+    """Describe the environment that was found, and its problem if the new one looks the same."""
+    environment = context.before.environment
+    if environment is None:
+        return ""
+    old = _described(environment.version or "unknown", environment.extras, (*environment.injected, *environment.stuck))
+    if not environment.problem and old != new:
+        return old
+    return f"{old}problem: {context.shortfall}\n"
+
+
+def _attributes(account: Account, state: _Owned) -> str:
+    owner, group, mode = _ownership(account, state)
+    return f"owner: {owner}\ngroup: {group}\nmode: {mode}\n"
+
+
+def _ownership(account: Account, state: _Owned) -> tuple[str, str, str]:
+    users = {0: "root", account.uid: account.name}
+    groups = {0: "root", account.group_gid: account.group}
+    return users.get(state.uid, str(state.uid)), groups.get(state.gid, str(state.gid)), f"{state.mode:04o}"
