@@ -12,7 +12,6 @@ import typing as t
 
 from .._errors import PatroniInstallError
 from . import _report
-from ._apply import Applier
 from ._drift import target_extras
 from ._exec_start import lost_settings
 from ._index import expect_offer
@@ -26,6 +25,7 @@ from ._unit import HEADER
 if t.TYPE_CHECKING:
     from .._host import Host
     from .._types import Step
+    from ._apply import Applier
     from ._desired import Desired
     from ._observed import Observed, Pipx
     from ._params import Params
@@ -46,6 +46,9 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
     pipx = _pipx(before)
     after = None if check_mode else before
     if steps and not check_mode:
+        # Most runs have nothing to do, and the host compiles each file on import.
+        from ._apply import Applier
+
         with host.lock(desired.account, limits.lock_timeout):
             # Another run may have changed the host in the meantime.
             before = probe(desired, host, known=before)

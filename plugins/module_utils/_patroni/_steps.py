@@ -4,7 +4,11 @@
 #
 # PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
-"""The steps that lead from the observed state to the desired one: plain data, and the changes of each as text."""
+"""The steps that lead from the observed state to the desired one: plain data, and the changes of each as text.
+
+A kind without fields of its own inherits the methods of a dataclass. It is not decorated, because every run would spend
+time on generating them again.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,6 @@ class DiffContext:
     shortfall: str
 
 
-@dataclass(frozen=True)
 class RefreshPackageLists(Step):
     action = "refresh_package_lists"
 
@@ -114,7 +117,6 @@ class SetLabel(PathStep):
         yield _entry(f"{self.path} (SELinux label)", f"{self.before}\n", f"{self.after}\n")
 
 
-@dataclass(frozen=True)
 class RemoveDirectory(PathStep):
     """Remove a directory that belongs to the account, with the account's identity."""
 
@@ -124,7 +126,6 @@ class RemoveDirectory(PathStep):
         yield _entry(DIRECTORIES, f"{self.path}\n", "")
 
 
-@dataclass(frozen=True)
 class RemoveEnvironment(PathStep):
     """Remove an environment once no process runs in it any more."""
 
@@ -263,7 +264,6 @@ class WriteUnit(PathStep):
             yield _entry(f"{self.path} (attributes)", _attributes(account, found), _attributes(account, self))
 
 
-@dataclass(frozen=True)
 class RemoveUnit(PathStep):
     action = "remove_unit"
 
@@ -271,7 +271,6 @@ class RemoveUnit(PathStep):
         yield _entry(self.path, context.before.unit.text or "", "")
 
 
-@dataclass(frozen=True)
 class ReloadSystemd(Step):
     action = "reload_systemd"
 

@@ -121,6 +121,17 @@ def test_data_flows_one_way(room, others):
     assert not imported(ROOMS[room]) & others
 
 
+def test_what_only_changes_need_is_imported_only_by_them():
+    waiting, loaded = ["patroni_install"], set()
+    while waiting:
+        room = waiting.pop()
+        loaded.add(room)
+        at_once = ast.Module([node for node in SOURCES[room].body if isinstance(node, ast.ImportFrom)], [])
+        waiting.extend(imported(at_once) & set(ROOMS) - loaded)
+
+    assert set(ROOMS) - loaded == {"_apply", "_build", "_retry"}
+
+
 @pytest.mark.parametrize("room", sorted(ROOMS))
 def test_no_room_imports_the_module(room):
     assert not any("plugins.modules" in name for name in imported(ROOMS[room]))
