@@ -144,7 +144,7 @@ def hosts(kept: dict[str, Kept]) -> t.Iterator[dict[str, Host]]:
     booted = {name: Host(name) for name in kept}
     try:
         for name, host in booted.items():
-            host.boot(kept[name])
+            host.boot_kept(kept[name])
         for host in booted.values():
             host.wait()
         yield booted

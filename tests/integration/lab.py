@@ -89,7 +89,7 @@ class Host:
         image = container.commit(self.container, "kept")
         return {**container.attrs["Config"], "Image": image.id, "HostConfig": container.attrs["HostConfig"]}
 
-    def boot(self, kept: Kept) -> None:
+    def boot_kept(self, kept: Kept) -> None:
         """Begin to boot a host like one that was kept."""
         api = docker.from_env().api
         api.create_container_from_config(kept, self.container)
