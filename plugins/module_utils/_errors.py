@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ._types import Completed, Step
+    from ._types import Completed, Done, Step
 
 
 class PatroniInstallError(Exception):
@@ -24,7 +24,7 @@ class PatroniInstallError(Exception):
         failed_step: the step that failed; None if the planning itself failed.
     """
 
-    done: tuple[Step, ...] = ()
+    done: tuple[Done, ...] = ()
     failed_step: Step | None = None
 
     def details(self) -> dict[str, object]:

@@ -17,7 +17,7 @@ import typing as t
 
 from ._errors import PatroniInstallError
 from ._files import identity_of, is_executable, ways
-from ._processes import lock_holders, origins
+from ._processes import lock_holders, login_user, origins
 from ._types import ROOT_PATH, Account, Completed
 from ._variables import Inherited, variables
 
@@ -40,17 +40,17 @@ class Wait:
         self._deadline = time.monotonic() + timeout
         self._say_at = 0.0
 
-    def goes_on(self, describe: t.Callable[[], str], seconds: float) -> bool:
+    def goes_on(self, reason: str, seconds: float) -> bool:
         """Sleep, and return whether to look again; False if the time is over.
 
         Args:
-            describe: says what the wait is for.
+            reason: what the wait is for, for the log.
         """
         now = time.monotonic()
         if now >= self._deadline:
             return False
         if now >= self._say_at:
-            self._log(f"{describe()}; gives up in {self._deadline - now:.0f} seconds")
+            self._log(f"{reason}; gives up in {self._deadline - now:.0f} seconds")
             self._say_at = now + _SAID_EVERY_SECONDS
         time.sleep(seconds)
         return True
@@ -74,12 +74,25 @@ class Host:
         """A directory for this run only, which Ansible removes."""
         return str(self._module.tmpdir)
 
+    @property
+    def verbose(self) -> bool:
+        """Whether Ansible was called with -v."""
+        return bool(self._module._verbosity)
+
     def warn(self, message: str) -> None:
         self._module.warn(message)
 
     def log(self, message: str) -> None:
-        """Write a line to the system log, without secrets: the journal, or syslog where Python cannot write to that."""
-        self._module.log(message)
+        """Write one line to the system log; Ansible replaces secrets.
+
+        The account chooses some names that occur in it, and must not be able to forge a line with them.
+        """
+        self._module.log(message if message.isprintable() else repr(message))
+
+    @staticmethod
+    def requester() -> str:
+        """Name the user that the module runs for: the one who logged in, or called sudo, else the present one."""
+        return login_user() or os.environ.get("SUDO_USER") or _present_identity()[1]
 
     def hide(self, secrets: t.Iterable[str], *, but: t.Iterable[str] = ()) -> None:
         """Keep secrets out of the result, whichever command prints them.
@@ -191,13 +204,10 @@ class Host:
             os.close(descriptor)
 
     def _wait_for_lock(self, descriptor: int, account: Account, timeout: int) -> None:
-        def describe() -> str:
-            holders = ", ".join(lock_holders(os.fstat(descriptor))) or "another process"
-            return f"waiting for another run for {account.name} to end, in {holders}"
-
         wait = self.wait(timeout)
         while not _try_lock(descriptor):
-            if not wait.goes_on(describe, _POLL_SECONDS):
+            holders = ", ".join(lock_holders(os.fstat(descriptor))) or "another process"
+            if not wait.goes_on(f"waiting for another run for {account.name} to end, in {holders}", _POLL_SECONDS):
                 raise PatroniInstallError(
                     f"another run has been installing Patroni for {account.name} for more than {timeout} seconds; "
                     "wait for it to end, or raise lock_timeout"
@@ -222,7 +232,7 @@ class Host:
         """Wait until no process uses the directory; False if timeout seconds have passed."""
         wait = self.wait(timeout)
         while self.in_use(path, account):
-            if not wait.goes_on(lambda: f"waiting until no process runs in {path}", _USE_POLL_SECONDS):
+            if not wait.goes_on(f"waiting until no process runs in {path}", _USE_POLL_SECONDS):
                 return False
         return True
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 
 _PATH_MAX = 4096
+_LOGIN_UID = "/proc/self/loginuid"
+_NO_LOGIN = 0xFFFFFFFF
 
 
 def origins() -> set[str]:
@@ -31,6 +34,19 @@ def origins() -> set[str]:
                 with open(f"/proc/{entry}/maps", "rb") as stream:
                     found.update(os.fsdecode(line.split(None, 5)[-1].rstrip()) for line in stream if b".so" in line)
     return {os.path.dirname(path) for path in found if path.startswith("/")}
+
+
+def login_user() -> str | None:
+    """Name the user whose login led to this process, through any number of sudo and su; None if that is unknown.
+
+    PAM records it (pam_loginuid(8)), and the kernel keeps it (proc_pid_loginuid(5)).
+    """
+    try:
+        with open(_LOGIN_UID, encoding="ascii") as stream:
+            uid = int(stream.read())
+        return None if uid == _NO_LOGIN else pwd.getpwuid(uid).pw_name
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def lock_holders(found: os.stat_result) -> list[str]:

@@ -149,6 +149,16 @@ class Step:
         return iter(())
 
 
+class Done(t.NamedTuple):
+    """A step that was carried out, and how long that took, in seconds."""
+
+    step: Step
+    seconds: float
+
+    def describe(self) -> dict[str, t.Any]:
+        return {**self.step.describe(), "seconds": round(self.seconds, 2)}
+
+
 @dataclass(frozen=True)
 class PathStep(Step):
     path: str

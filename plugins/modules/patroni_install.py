@@ -333,6 +333,13 @@ pipx:
       description: Version of pipx.
       type: str
       sample: 1.1.0
+packages:
+  description:
+    - The distributions in the environment, such as Patroni and all that it depends on, with their versions.
+    - In check mode, those of the environment in use.
+  returned: when another environment was put in place, and always if Ansible was called with C(-v)
+  type: dict
+  sample: {"click": "8.5.1", "patroni": "4.1.5", "psycopg2-binary": "2.9.13"}
 unit_path:
   description: Path of the systemd unit.
   returned: success
@@ -401,6 +408,10 @@ steps:
       description: What the action applied to, such as a path, a package or a requirement.
       type: str
       sample: patroni[psycopg2-binary,etcd]
+    seconds:
+      description: The duration of the step. Not returned in check mode.
+      type: float
+      sample: 8.31
 restart_required:
   description:
     - Whether the service runs with code or a unit older than the installed ones; in check mode, whether it would.

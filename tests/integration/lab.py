@@ -16,6 +16,7 @@ import docker
 
 DRIVER = Path(__file__).parent / "driver.py"
 LAID_OUT = "/opt/driver"
+MODULE = "pgedge.platform.patroni_install"
 UNIT = "/etc/systemd/system/patroni.service"
 # Patroni itself, kept alive and harmless: its etcd never answers.
 CONFIGURATION = """
@@ -151,7 +152,8 @@ def driver(
 
     Unless a test says otherwise no earlier environment is kept, so that each test builds what it asks for.
     """
-    wanted = {"keep": 0, **options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
+    modes = {"_ansible_check_mode": check_mode, "_ansible_diff": True, "_ansible_module_name": MODULE}
+    wanted = {"keep": 0, **options, **modes}
     settings = [f"{name}={value}" for name, value in (environment or {}).items()]
     return ["env", *settings, "python3", f"{LAID_OUT}/driver.py", *arguments, json.dumps(wanted)]
 
@@ -160,6 +162,11 @@ def read_result(output: str) -> Result:
     """Read the JSON that a module prints last; empty where it was killed before."""
     lines = [line for line in output.splitlines() if line.startswith("{")]
     return json.loads(lines[-1]) if lines else {}
+
+
+def steps(result: Result) -> list[tuple[str, str]]:
+    """What was done, or would be, without how long it took."""
+    return [(step["action"], step["target"]) for step in result["steps"]]
 
 
 def actions(result: Result) -> list[str]:

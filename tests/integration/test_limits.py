@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 import typing as t
@@ -37,6 +38,37 @@ import socket, sys
 server = socket.create_server(("127.0.0.1", 8765))
 print("listening", flush=True)
 sys.stdin.read()
+"""
+
+
+FOLLOW = "journalctl --follow --identifier=ansible-pgedge.platform.patroni_install"
+# Serves files, but only when the log says that a second try failed.
+LATE = """
+import functools, http.server, subprocess, sys, threading
+log = subprocess.Popen([*sys.argv[2].split(), "--lines=0"], stdout=subprocess.PIPE, text=True)
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[1])
+
+def serve():
+    next(line for line in log.stdout if "; try 2 of" in line)
+    http.server.ThreadingHTTPServer(("127.0.0.1", 8765), handler).serve_forever()
+
+threading.Thread(target=serve, daemon=True).start()
+print("following", flush=True)
+sys.stdin.read()
+log.kill()
+"""
+# What the log of such a run says, line by line.
+TOLD = r"""
+Invoked with version=4\.1\.5 .*
+root asks for Patroni 4\.1\.5 for postgres; there is Patroni 4\.0\.11 in /\S+/venvs/patroni
+step 1 of 4: install_packages pipx
+apt-get waits for process \d+ \(python3\), which holds /var/lib/dpkg/lock-frontend; gives up in 300 seconds
+step 2 of 4: build_environment patroni\[psycopg2-binary,etcd\]==4\.1\.5
+pipx: .+; try 1 of 6, the next in 2 seconds
+pipx: .+; try 2 of 6, the next in 2 seconds
+step 3 of 4: switch_environment /\S+/venvs/patroni
+step 4 of 4: remove_environment /\S+/venvs/patroni
+Patroni 4\.1\.5 is installed in /\S+ \(was 4\.0\.11\); \d+\.\d seconds \(install_packages \d.*\)
 """
 
 
@@ -143,6 +175,29 @@ def test_apt_is_waited_for(without_pipx: Host) -> None:
     result = read_result(run.communicate(timeout=180)[0])
     assert actions(result)[0] == "install_packages"
     assert result["version"] == NEW
+
+
+def test_the_log_says_what_is_going_on(without_pipx: Host) -> None:
+    """The lock of apt is held, and the index answers at the third try."""
+    host, wheels = without_pipx, "/srv/wheels"
+    assert not host.install(version=OLD).get("failed")
+    pip = f"PYTHONDONTWRITEBYTECODE=1 {host.pipx_home}/shared/bin/python -m pip"
+    host.shell(f"{pip} wheel --quiet --wheel-dir {wheels} 'patroni[psycopg2-binary,etcd]=={NEW}'")
+    host.shell("apt-get remove --yes pipx")
+    follow = FOLLOW.replace("--follow ", "")
+    cursor = host.shell("journalctl --lines=0 --show-cursor").split("cursor: ")[1].strip()
+    with helper(host, LATE, wheels, FOLLOW):
+        with helper(host, HOLD, "/var/lib/dpkg/lock-frontend"):
+            sources = {"find_links": ["http://127.0.0.1:8765/"], "no_index": True}
+            run = host.start_install(version=NEW, retry_delay=2, **sources)
+            host.shell(f"until {follow} --after-cursor='{cursor}' | grep -q 'apt-get waits for'; do :; done")
+        result = read_result(run.communicate(timeout=180)[0])
+    assert result["version"] == NEW
+    logged = host.shell(f"{follow} --after-cursor='{cursor}' --output=cat").splitlines()
+    print("\n".join(logged))
+    for line, pattern in zip(logged, TOLD.split("\n")[1:-1], strict=True):
+        assert re.fullmatch(pattern, line)
+    host.shell(f"rm -r {wheels}")
 
 
 def test_dnf_stays_locked(hosts: dict[str, Host]) -> None:

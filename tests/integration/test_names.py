@@ -9,7 +9,7 @@ import re
 import typing as t
 
 import pytest
-from lab import UNIT, Host, Result, actions, driver, read_result
+from lab import UNIT, Host, Result, actions, driver, read_result, steps
 
 pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("hosts")]
 
@@ -50,7 +50,7 @@ def test_home_behind_a_link(moved_home: Host) -> None:
     planned = host.install(check_mode=True, version=OLD)
     first = host.install(version=OLD)
 
-    assert first["steps"] == planned["steps"]
+    assert steps(first) == steps(planned)
     assert_settled(host, first, version=OLD)
     assert first["bin_dir"] == host.bin_dir
     assert f'ExecStart="{host.bin_dir}/patroni" ' in host.run("cat", UNIT).stdout

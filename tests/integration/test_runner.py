@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ansible_runner
 import pytest
-from lab import Host
+from lab import Host, steps
 
 pytestmark = pytest.mark.hosts
 
@@ -71,6 +71,6 @@ def test_role(run: t.Callable[[str], ansible_runner.Runner], hosts: dict[str, Ho
 
     assert planned["changed"]
     assert planned["diff"]
-    assert installed["steps"] == planned["steps"]
+    assert steps(installed) == steps(planned)
     assert hosts["debian12"].version() == installed["version"]
     assert not again["changed"]

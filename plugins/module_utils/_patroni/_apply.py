@@ -11,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import time
 import typing as t
 from dataclasses import replace
 
 from .. import _files, _selinux
 from .._errors import CommandError, PatroniInstallError
 from .._paths import Names
-from .._types import Completed, Step, is_within
+from .._processes import lock_holders
+from .._types import Completed, Done, Step, is_within
 from .._variables import NETWORK, NOTHING
 from . import _commands, _kept, _output
 from ._build import Builder
@@ -50,6 +52,8 @@ if t.TYPE_CHECKING:
     from ._observed import Pipx
 
 _APT_FAILED = 100
+# Those that apt-get waits for until DPkg::Lock::Timeout.
+_APT_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
 # Long enough for a command such as patronictl list to end; one that watches the cluster is not waited for.
 _IN_USE_SECONDS = 10
 
@@ -68,14 +72,16 @@ class Applier:
         """The pipx used for the build, found beforehand or after its installation."""
         return self._builder.pipx
 
-    def apply(self, steps: t.Sequence[Step]) -> tuple[Step, ...]:
+    def apply(self, steps: t.Sequence[Step]) -> tuple[Done, ...]:
         """Carry out steps in order, and return those that were carried out.
 
         Raises:
             PatroniInstallError: a step failed; the error contains that step and the steps done before it.
         """
-        done: list[Step] = []
-        for step in steps:
+        done: list[Done] = []
+        for number, step in enumerate(steps, 1):
+            self._host.log(f"step {number} of {len(steps)}: {step.action} {step.target}")
+            started = time.monotonic()
             try:
                 if self._may_wait_for_the_next_run(step):
                     continue
@@ -86,7 +92,7 @@ class Applier:
                 )
                 failure.failed_step, failure.done = step, tuple(done)
                 raise failure from error
-            done.append(step)
+            done.append(Done(step, time.monotonic() - started))
         return tuple(done)
 
     def _may_wait_for_the_next_run(self, step: Step) -> bool:
@@ -145,6 +151,7 @@ class Applier:
 
     def _install_with_apt(self, step: InstallPackages) -> None:
         """Install packages. If apt names an obstacle, run the remedy and try again, each remedy once."""
+        self._tell_who_blocks_apt()
         command = _commands.apt_install(step.names, self._patience.lock_timeout)
         remedies: list[list[str]] = []
         said = ""
@@ -159,11 +166,23 @@ class Applier:
             remedies.append(remedy)
             said += self._help_apt(remedy)
 
+    def _tell_who_blocks_apt(self) -> None:
+        """Say in the log what apt-get will wait for, because its own output is available only afterwards."""
+        for path in _APT_LOCKS:
+            with contextlib.suppress(OSError):
+                holders = lock_holders(os.stat(path))
+                if holders:
+                    self._host.log(
+                        f"apt-get waits for {', '.join(holders)}, which holds {path}; gives up in "
+                        f"{self._patience.lock_timeout} seconds"
+                    )
+
     def _help_apt(self, remedy: list[str]) -> str:
         """Run the command that apt needs before it can install, and return its output.
 
         Fresh lists are worth another try even if a source could not be read: the installation shows if they suffice.
         """
+        self._host.log(f"apt-get needs this first: {' '.join(remedy)}")
         try:
             run_patiently(self._host, self._patience, remedy, _commands.APT_ENVIRONMENT, inherit=NETWORK)
         except CommandError as error:

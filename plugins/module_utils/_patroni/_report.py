@@ -21,12 +21,13 @@ from ._steps import (
     RemoveDirectory,
     RemoveEnvironment,
     SwitchBack,
+    SwitchEnvironment,
     WriteUnit,
 )
 
 if t.TYPE_CHECKING:
     from .._errors import PatroniInstallError
-    from .._types import DiffEntry, Step
+    from .._types import DiffEntry, Done, Step
 
 Result = t.Dict[str, t.Any]
 
@@ -38,6 +39,8 @@ def success(
     *,
     after: Observed | None,
     pipx: Pipx | None,
+    done: t.Sequence[Done] = (),
+    verbose: bool = False,
 ) -> Result:
     """Describe a successful run.
 
@@ -45,6 +48,8 @@ def success(
         before: the state of the host before the run.
         after: the current state of the host; None in check mode, where the steps determine what it would be.
         pipx: the pipx used for building; None if none was needed.
+        done: the same steps with the time that each took; empty in check mode.
+        verbose: list the packages of the environment, even if none was put in place.
     """
     injected = next((step.injected for step in steps if isinstance(step, BuildEnvironment)), ())
     built = _built(steps) if after is None else None
@@ -70,13 +75,34 @@ def success(
         "config_dir": desired.shown(desired.config_dir),
         "config_file": before.configuration.path if before.configuration else desired.config_path,
         "kept": [_described_kept(desired, kept) for kept in _kept(desired, before, after, steps)],
-        "steps": [step.describe() for step in steps],
+        "steps": [step.describe() for step in done or steps],
         "restart_required": _restart_required(desired, before, after or before, steps),
     }
+    if environment is not None and (verbose or any(isinstance(one.step, SwitchEnvironment) for one in done)):
+        result["packages"] = dict(sorted(environment.versions.items()))
     if pipx is not None:
         result["pipx"] = {"path": pipx.path, "version": pipx.version}
     result["msg"] = _message(desired, before, result, injected, planned=after is None)
     return result
+
+
+def request(desired: Desired, before: Observed, requester: str) -> str:
+    """Describe, for the log, who asks for what, and what is on the host."""
+    wanted = {
+        "present": _named(desired.version),
+        "latest": "the newest Patroni",
+        "absent": "the removal of Patroni",
+    }[desired.state]
+    found = before.environment
+    there = f"{_named(found.version)} in {public_path(desired, before, found)}" if found else "no Patroni"
+    return f"{requester} asks for {wanted} for {desired.account.name}; there is {there}"
+
+
+def summary(result: Result) -> str:
+    """Describe a run that changed something, for the log."""
+    steps = result["steps"]
+    each = ", ".join(f"{step['action']} {step['seconds']:.1f}" for step in steps)
+    return f"{result['msg']}; {sum(step['seconds'] for step in steps):.1f} seconds ({each})"
 
 
 def failure(error: PatroniInstallError | OSError) -> Result:

@@ -42,19 +42,20 @@ def run_patiently(
     Raises:
         CommandError: it failed for a permanent reason, or the limits of patience are reached.
     """
-    deadline = time.monotonic() + patience.lock_timeout
-    retries = patience.retries
+    wait = host.wait(patience.lock_timeout)
+    failures = 0
     while True:
         completed = examine(host.run(argv, inherit=inherit, account=account, environment=environment))
         if completed.rc == 0:
             return
-        if _output.is_locked(completed.output) and time.monotonic() < deadline:
-            time.sleep(_LOCK_POLL_SECONDS)
-        elif _output.is_transient(completed.output) and retries > 0:
-            retries -= 1
-            time.sleep(patience.retry_delay)
-        else:
+        told = f"{completed.program}: {_output.parse_cause(completed.output)}"
+        if _output.is_locked(completed.output) and wait.goes_on(told, _LOCK_POLL_SECONDS):
+            continue
+        if not _output.is_transient(completed.output) or failures == patience.retries:
             expect_success(completed)
+        failures += 1
+        host.log(f"{told}; try {failures} of {patience.retries + 1}, the next in {patience.retry_delay} seconds")
+        time.sleep(patience.retry_delay)
 
 
 def expect_success(completed: Completed) -> None:

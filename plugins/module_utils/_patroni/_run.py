@@ -24,9 +24,9 @@ from ._unit import HEADER
 
 if t.TYPE_CHECKING:
     from .._host import Host
-    from .._types import Step
+    from .._types import Done, Step
     from ._apply import Applier
-    from ._desired import Desired
+    from ._desired import Desired, Patience
     from ._observed import Observed, Pipx
     from ._params import Params
 
@@ -43,44 +43,56 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
     steps = plan(desired, before)
     if check_mode:
         expect_offer(desired, before, steps, host)
-    pipx = _pipx(before)
-    after = None if check_mode else before
-    if steps and not check_mode:
-        # Most runs have nothing to do, and the host compiles each file on import.
-        from ._apply import Applier
+    if check_mode or not steps:
+        _warn(desired, before, steps, host)
+        after = None if check_mode else before
+        return _report.success(desired, before, steps, after=after, pipx=_pipx(before), verbose=host.verbose)
+    host.log(_report.request(desired, before, host.requester()))
+    try:
+        result = _change(desired, before, limits, host)
+    except (PatroniInstallError, OSError) as error:
+        host.log(f"failed: {error}")
+        raise
+    host.log(_report.summary(result))
+    return result
 
-        with host.lock(desired.account, limits.lock_timeout):
-            # Another run may have changed the host in the meantime.
-            before = probe(desired, host, known=before)
-            applier = Applier(desired, limits, host, _pipx(before))
-            steps = applier.apply(plan(desired, before))
-            pipx = applier.pipx
+
+def _change(desired: Desired, before: Observed, limits: Patience, host: Host) -> dict[str, t.Any]:
+    # Most runs have nothing to do, and the host compiles each file on import.
+    from ._apply import Applier
+
+    with host.lock(desired.account, limits.lock_timeout):
+        # Another run may have changed the host in the meantime.
+        before = probe(desired, host, known=before)
+        applier = Applier(desired, limits, host, _pipx(before))
+        done = applier.apply(plan(desired, before))
+        after = probe(desired, host, known=before)
+        corrected = _corrected(desired, after, done)
+        if corrected:
+            done = (*_without_unit(done), *_apply_more(applier, corrected, done))
             after = probe(desired, host, known=before)
-            corrected = _corrected(desired, after, steps)
-            if corrected:
-                steps = (*_without_unit(steps), *_apply_more(applier, corrected, steps))
-                after = probe(desired, host, known=before)
+    steps = [one.step for one in done]
     _warn(desired, before, steps, host)
-    return _report.success(desired, before, steps, after=after, pipx=pipx)
+    return _report.success(desired, before, steps, after=after, pipx=applier.pipx, done=done, verbose=host.verbose)
 
 
-def _corrected(desired: Desired, after: Observed, steps: t.Sequence[Step]) -> tuple[Step, ...]:
+def _corrected(desired: Desired, after: Observed, done: t.Sequence[Done]) -> tuple[Step, ...]:
     """Plan the unit again if the environment that was built differs from what the index suggested."""
-    if not any(isinstance(step, BuildEnvironment) for step in steps):
+    if not any(isinstance(one.step, BuildEnvironment) for one in done):
         return ()
     planned = tuple(step for step in unit_steps(desired, after) if isinstance(step, (WriteUnit, ReloadSystemd)))
     return planned if any(isinstance(step, WriteUnit) for step in planned) else ()
 
 
-def _without_unit(steps: t.Sequence[Step]) -> tuple[Step, ...]:
-    return tuple(step for step in steps if not isinstance(step, (WriteUnit, ReloadSystemd)))
+def _without_unit(done: t.Sequence[Done]) -> tuple[Done, ...]:
+    return tuple(one for one in done if not isinstance(one.step, (WriteUnit, ReloadSystemd)))
 
 
-def _apply_more(applier: Applier, more: t.Sequence[Step], steps: t.Sequence[Step]) -> tuple[Step, ...]:
+def _apply_more(applier: Applier, more: t.Sequence[Step], done: t.Sequence[Done]) -> tuple[Done, ...]:
     try:
         return applier.apply(more)
     except PatroniInstallError as error:
-        error.done = (*steps, *error.done)
+        error.done = (*done, *error.done)
         raise
 
 

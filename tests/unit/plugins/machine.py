@@ -23,7 +23,7 @@ from unittest import mock
 import pytest
 from ansible.module_utils import basic, distro
 
-from ansible_collections.pgedge.platform.plugins.module_utils import _host, _selinux
+from ansible_collections.pgedge.platform.plugins.module_utils import _host, _processes, _selinux
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _index, _params, _probe, _retry
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_environment, make_interpreter
@@ -512,6 +512,7 @@ class Machine:
         )
         arguments = {"config_dir": self.config_dir, "unit_path": self.unit_path, **params}
         self._capsys.readouterr()
+        self.logged.clear()
         self.kernel.watches = True
         with module_args({**arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit) as ended:
             patroni_install.main()
@@ -552,7 +553,9 @@ class Machine:
         for room in (_host, _retry):
             set_attribute(room, "time", clock)
         set_attribute(basic.AnsibleModule, "warn", lambda _module, message: self.warnings.append(message))
-        set_attribute(basic.AnsibleModule, "log", lambda _module, message, **_more: self.logged.append(message))
+        set_attribute(basic, "has_journal", False)
+        set_attribute(basic.AnsibleModule, "_log_to_syslog", lambda _module, message: self.logged.append(message))
+        set_attribute(_processes, "_LOGIN_UID", f"{self.base}/proc/self/loginuid")
         set_attribute(basic.AnsibleModule, "selinux_enabled", lambda _module: False)
         set_attribute(_selinux, "_FILESYSTEM", f"{self.base}/sys/fs/selinux")
         set_attribute(_selinux, "_SYSTEMD", f"{self.base}/proc/1/attr/current")

@@ -269,7 +269,7 @@ def test_a_wait_says_what_it_is_for_at_once_and_every_half_minute(make_host, clo
     host = make_host()
     wait = host.wait(70)
 
-    while wait.goes_on(lambda: f"waiting since {clock.monotonic():.0f}", 10):
+    while wait.goes_on(f"waiting since {clock.monotonic():.0f}", 10):
         pass
 
     assert clock.slept == [10] * 7

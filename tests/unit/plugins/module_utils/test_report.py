@@ -28,7 +28,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._patroni._steps im
     SwitchEnvironment,
     WriteUnit,
 )
-from ansible_collections.pgedge.platform.plugins.module_utils._types import Completed, Place
+from ansible_collections.pgedge.platform.plugins.module_utils._types import Completed, Done, Place
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     BIN_DIR,
     CONFIG_DIR,
@@ -72,8 +72,8 @@ OLD = observed(environment=environment(version="4.1.5"))
 NEW = observed(environment=environment(built(2), version="4.1.6"), pointer=link(built(2)))
 
 
-def report(steps=(), before=OLD, after=None, wanted=None, pipx=None):
-    return success(wanted or desired(), before, steps, after=after, pipx=pipx)
+def report(steps=(), before=OLD, after=None, wanted=None, pipx=None, **more):
+    return success(wanted or desired(), before, steps, after=after, pipx=pipx, **more)
 
 
 def test_nothing_to_do():
@@ -478,6 +478,30 @@ def test_no_restart_of_what_is_removed(after):
     assert result["restart_required"] is False
 
 
+LISTED = observed(environment=environment(versions={"patroni": "4.1.5", "click": "8.5.1"}))
+
+
+@pytest.mark.parametrize(
+    ("after", "steps", "verbose", "listed"),
+    [
+        pytest.param(LISTED, UPGRADE, False, True, id="another environment"),
+        pytest.param(LISTED, (WRITE_UNIT,), False, False, id="the same environment"),
+        pytest.param(LISTED, (), False, False, id="nothing to do"),
+        pytest.param(LISTED, (), True, True, id="nothing to do, -v"),
+        pytest.param(None, UPGRADE, True, True, id="check mode, -v"),
+        pytest.param(None, UPGRADE, False, False, id="check mode"),
+        pytest.param(bare(), (REMOVE_UNIT,), True, False, id="no environment"),
+    ],
+)
+def test_packages_are_listed_where_they_are_news_or_asked_for(after, steps, verbose, listed):
+    done = [Done(step, 0.0) for step in steps] if after else []
+    wanted = desired(state="absent") if after and after.environment is None else None
+
+    result = report(steps, before=LISTED, after=after, wanted=wanted, done=done, verbose=verbose)
+
+    assert result.get("packages") == ({"click": "8.5.1", "patroni": "4.1.5"} if listed else None)
+
+
 def test_failure_before_the_first_step():
     assert failure(PatroniInstallError("bin_dir: no")) == {"msg": "bin_dir: no", "changed": False, "steps": []}
 
@@ -486,12 +510,12 @@ def test_failure_of_a_command():
     command = Completed("pipx", ("/usr/bin/setpriv", "--", "/usr/bin/pipx"), 1, "out", "err")
     error = CommandError("pipx ended with code 1: err", command)
     error.failed_step = FIRST[0]
-    error.done = (InstallPackages(("pipx",)),)
+    error.done = (Done(InstallPackages(("pipx",)), 8.314),)
 
     assert failure(error) == {
         "msg": "pipx ended with code 1: err",
         "changed": True,
-        "steps": [{"action": "install_packages", "target": "pipx"}],
+        "steps": [{"action": "install_packages", "target": "pipx", "seconds": 8.31}],
         "failed_step": {"action": "build_environment", "target": REQUIREMENT},
         "cmd": ["/usr/bin/setpriv", "--", "/usr/bin/pipx"],
         "rc": 1,

@@ -258,6 +258,12 @@ ASKING = {
 }
 
 
+def repeated(calls, index, times, **answers):
+    """The same calls, one of which fails several times first."""
+    failed = failing(calls, index, **answers)[-1]
+    return [*calls[:index], *[failed] * times, *calls[index:]]
+
+
 def share_pip(machine):
     """Have what pipx shares among its environments, and return its pip."""
     packages = Path(machine.pipx_home, "shared/lib/python3.11/site-packages")

@@ -27,6 +27,7 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import
     pipx_install,
     pipx_variables,
     redhat_from_nothing,
+    repeated,
     show,
     shown,
     steps,
@@ -198,12 +199,6 @@ def test_failing_to_write_a_file_is_told(machine, monkeypatch):
     assert result["failed_step"] == {"action": "write_unit", "target": machine.unit_path}
     assert steps(result) == first_steps(machine)[:-3]
     assert os.listdir(os.path.dirname(machine.unit_path)) == []
-
-
-def repeated(calls, index, times, **answers):
-    """The same calls, one of which fails several times first."""
-    failed = failing(calls, index, **answers)[-1]
-    return [*calls[:index], *[failed] * times, *calls[index:]]
 
 
 def test_transient_failure_is_retried(machine):

@@ -213,7 +213,7 @@ def test_check_mode_changes_nothing_and_shows_what_the_real_run_does(make_machin
     done = machine.run(*calls(machine))
 
     assert unchanged
-    assert planned["steps"] == done["steps"]
+    assert steps(planned) == steps(done)
     assert planned["changed"] is done["changed"] is True
     assert planned["msg"] == f"Patroni would be installed in {machine.pointer}"
     assert (planned["version"], done["version"]) == (None, "4.1.5")
@@ -339,9 +339,9 @@ def test_home_behind_a_link(machine, linked_home):
 
     result = machine.run(*calls)
 
-    assert result["steps"][:2] == [
-        {"action": "create_directory", "target": f"{linked_home}/.local"},
-        {"action": "create_directory", "target": f"{linked_home}/.local/share"},
+    assert steps(result)[:2] == [
+        ("create_directory", f"{linked_home}/.local"),
+        ("create_directory", f"{linked_home}/.local/share"),
     ]
     assert (result["bin_dir"], result["venv"]) == (machine.bin_dir, machine.pointer)
     assert f'ExecStart="{machine.bin_dir}/patroni" ' in Path(machine.unit_path).read_text("utf-8")
