@@ -199,6 +199,18 @@ options:
       - Time in seconds to wait before each retry.
     type: int
     default: 20
+  login_shell:
+    description:
+      - Whether login shells of the account find C(patroni) and C(patronictl), and C(patronictl) finds the
+        configuration of the unit. For this, V(/etc/profile.d/patroni.sh) adds O(bin_dir) to C(PATH) and sets
+        C(PATRONICTL_CONFIG_FILE), unless that is already set. The file belongs to root, and does nothing for any other
+        user.
+      - With V(false), and with O(state=absent), the file is removed if the module wrote it. A file of other origin is
+        neither replaced nor removed.
+      - Needs root.
+    type: bool
+    default: false
+    version_added: 1.1.0
   force:
     description:
       - With O(state=absent), remove Patroni even if its service is active or enabled, or processes run in its
@@ -396,7 +408,7 @@ steps:
         - The action. One of V(refresh_package_lists), V(install_packages), V(install_pipx), V(create_directory),
           V(set_attributes), V(set_label), V(remove_directory), V(build_environment), V(keep_environment),
           V(switch_environment), V(switch_back), V(remove_environment), V(expose_executables), V(remove_executables),
-          V(write_unit), V(remove_unit), V(reload_systemd).
+          V(write_unit), V(remove_unit), V(reload_systemd), V(write_profile), V(remove_profile).
         - V(build_environment) builds in a directory of its own, next to the environment in use. V(switch_environment)
           switches to the new environment with one rename, V(switch_back) to a kept one, see O(keep).
           V(keep_environment) records that the environment in use is complete before another one replaces it.
@@ -475,6 +487,7 @@ ARGUMENT_SPEC = {
     "lock_timeout": {"type": "int", "default": 300},
     "retries": {"type": "int", "default": 5},
     "retry_delay": {"type": "int", "default": 20},
+    "login_shell": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
 }
 

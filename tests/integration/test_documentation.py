@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -138,3 +139,18 @@ def test_tasks(controller: Controller, hosts: dict[str, Host], page: str, headin
     controller.type("ansible-playbook -i hosts.yml tasks.yml")
 
     assert {host.version() for host in hosts.values()} == {VERSION}
+
+
+@pytest.mark.parametrize("name", ["debian12", pytest.param("debian13", marks=pytest.mark.thorough)])
+def test_the_bill_of_materials(hosts: dict[str, Host], name: str) -> None:
+    host = hosts[name]
+    assert not host.install(version=VERSION).get("failed")
+    before = host.install()
+    (command,) = commands(documented("What is inside", "console", "docs/lifecycle.md"))
+
+    host.shell(f"cd /root && {command}")
+
+    bill = json.loads(host.run("cat", "/root/patroni.cdx.json").stdout)
+    assert bill["bomFormat"] == "CycloneDX"
+    assert {component["name"]: component["version"] for component in bill["components"]}["patroni"] == VERSION
+    assert before["changed"] is host.install()["changed"] is False

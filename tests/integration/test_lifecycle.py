@@ -347,3 +347,32 @@ def test_a_host_that_was_set_up_by_tasks_is_adopted(hosts: dict[str, Host]) -> N
     assert host.works()
     assert host.install()["changed"] is False
     host.shell("rm /etc/patroni/patroni.yaml")
+
+
+LOGINS = ("su - postgres -c '{}'", "sudo -iu postgres sh -c '{}'", "runuser -l postgres -c '{}'")
+ASK = "command -v patronictl; echo $PATRONICTL_CONFIG_FILE"
+
+
+def test_login_shells(installed: Host) -> None:
+    host, path = installed, "/etc/profile.d/patroni.sh"
+    found = f"{host.bin_dir}/patronictl\n/etc/patroni/patroni.yaml\n"
+    former = host.shell("getent passwd postgres | cut -d : -f 7").strip()
+    before = [host.shell(login.format(ASK)) for login in LOGINS]
+    written = host.install(login_shell=True)
+    try:
+        assert actions(written) == ["write_profile"]
+        assert host.shell(f"stat -c '%U %G %a' {path}").split() == ["root", "root", "644"]
+        assert host.install(login_shell=True)["changed"] is False
+        for shell in filter(None, ("/bin/bash", host.shell("command -v dash || true").strip())):
+            host.shell(f"usermod --shell {shell} postgres")
+            assert [host.shell(login.format(ASK)) for login in LOGINS] == [found] * 3
+        # Not for root, and without a message to anybody else.
+        assert host.shell(f"su - root -c '{ASK}'") == "\n"
+        assert host.run("su", "-", "root", "-c", "true").stderr == ""
+    finally:
+        host.shell(f"usermod --shell {former} postgres")
+    assert actions(host.install()) == ["remove_profile"]
+    assert [host.shell(login.format(ASK)) for login in LOGINS] == before
+    host.install(login_shell=True)
+    assert "remove_profile" in actions(host.install(state="absent"))
+    assert host.run("test", "-e", path, check=False).returncode == 1

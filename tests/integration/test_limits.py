@@ -59,7 +59,7 @@ log.kill()
 """
 # What the log of such a run says, line by line.
 TOLD = r"""
-Invoked with version=4\.1\.5 .*
+Invoked with .*version=4\.1\.5 .*
 root asks for Patroni 4\.1\.5 for postgres; there is Patroni 4\.0\.11 in /\S+/venvs/patroni
 step 1 of 4: install_packages pipx
 apt-get waits for process \d+ \(python3\), which holds /var/lib/dpkg/lock-frontend; gives up in 300 seconds
@@ -67,7 +67,7 @@ step 2 of 4: build_environment patroni\[psycopg2-binary,etcd\]==4\.1\.5
 pipx: .+; try 1 of 6, the next in 2 seconds
 pipx: .+; try 2 of 6, the next in 2 seconds
 step 3 of 4: switch_environment /\S+/venvs/patroni
-step 4 of 4: remove_environment /\S+/venvs/patroni
+step 4 of 4: remove_environment /\S+
 Patroni 4\.1\.5 is installed in /\S+ \(was 4\.0\.11\); \d+\.\d seconds \(install_packages \d.*\)
 """
 

@@ -21,7 +21,7 @@ from .._paths import Names
 from .._processes import lock_holders
 from .._types import Completed, Done, Step, is_within
 from .._variables import NETWORK, NOTHING
-from . import _commands, _kept, _output
+from . import _commands, _kept, _login_shell, _output
 from ._build import Builder
 from ._desired import SWITCH, Desired, Patience
 from ._drift import ESSENTIAL
@@ -39,11 +39,13 @@ from ._steps import (
     RemoveDirectory,
     RemoveEnvironment,
     RemoveExecutables,
+    RemoveProfile,
     RemoveUnit,
     SetAttributes,
     SetLabel,
     SwitchBack,
     SwitchEnvironment,
+    WriteProfile,
     WriteUnit,
 )
 
@@ -357,8 +359,21 @@ class Applier:
 
     @_carry_out.register
     def _remove_unit(self, step: RemoveUnit) -> None:
-        _files.remove_file(step.path)
-        _files.sync_directory(os.path.dirname(step.path))
+        self._remove_file(step.path)
+
+    @staticmethod
+    def _remove_file(path: str) -> None:
+        _files.remove_file(path)
+        _files.sync_directory(os.path.dirname(path))
+
+    @_carry_out.register
+    def _write_profile(self, step: WriteProfile) -> None:
+        label = functools.partial(self._host.label, final=step.path)
+        _files.replace_file(step.path, step.text, 0, 0, _login_shell.MODE, label=label)
+
+    @_carry_out.register
+    def _remove_profile(self, step: RemoveProfile) -> None:
+        self._remove_file(step.path)
 
     @_carry_out.register
     def _reload_systemd(self, _step: ReloadSystemd) -> None:

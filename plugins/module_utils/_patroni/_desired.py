@@ -101,6 +101,7 @@ class Desired:
     force: bool = False
     keep: int = 1
     return_to: str | None = None
+    login_shell: bool = False
 
     @property
     def environment(self) -> str:

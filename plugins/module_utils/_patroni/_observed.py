@@ -167,6 +167,8 @@ class Observed:
         python_version: the version of the Python that the environment has, or will have if one is built; None if
             unknown.
         interpreter: a Python of that version, if an environment must be built; None if there is none yet.
+        profile: the file that sets up login shells.
+        profile_dir: its directory; None if no such file is desired.
     """
 
     root: bool
@@ -194,3 +196,5 @@ class Observed:
     busy: str | None = None
     python_version: str | None = None
     interpreter: str | None = None
+    profile: PathState = field(default_factory=PathState)
+    profile_dir: Place | None = None

@@ -111,6 +111,7 @@ def desire(params: Params, host: Host, *, check_mode: bool) -> Desired:
         sources=read_sources(params, account, host),
         force=params["force"],
         keep=_not_negative(params, "keep"),
+        login_shell=params["login_shell"] and params["state"] != "absent",
     )
     _check_directories(desired, host, names)
     return _returning(desired, params, names)
@@ -144,9 +145,14 @@ def _check_directories(desired: Desired, host: Host, names: Names) -> None:
 
     Raises:
         PatroniInstallError: a system directory would belong to the account, the unit would be in a directory that
-            belongs to it, or root would run files that the account can rewrite.
+            belongs to it, root would run files that the account can rewrite, or a PATH could not name bin_dir.
     """
     account = desired.account
+    if desired.login_shell and ":" in desired.shown(desired.bin_dir):
+        raise PatroniInstallError(
+            f"bin_dir: {desired.shown(desired.bin_dir)} must not contain ':', which separates the directories of PATH; "
+            "choose another directory, or set login_shell: false"
+        )
     own = {"user": account.home, "bin_dir": desired.bin_dir, "pipx_home": desired.pipx_home}
     for option, directory in (*own.items(), ("config_dir", desired.config_dir)):
         if host.root and account.uid != 0 and names.lies_in(desired.unit_dir, directory):

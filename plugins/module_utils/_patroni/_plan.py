@@ -19,6 +19,7 @@ from dataclasses import replace
 from .._errors import PatroniInstallError
 from .._types import is_within
 from .._versions import normalized_name
+from . import _login_shell
 from ._commands import requirement
 from ._constraints import contradicted
 from ._desired import CONFIG_DIR_MODE, ENVIRONMENT_MODE, UNIT_MODE
@@ -35,11 +36,13 @@ from ._steps import (
     RemoveDirectory,
     RemoveEnvironment,
     RemoveExecutables,
+    RemoveProfile,
     RemoveUnit,
     SetAttributes,
     SetLabel,
     SwitchBack,
     SwitchEnvironment,
+    WriteProfile,
     WriteUnit,
 )
 from ._unit import render_unit
@@ -69,6 +72,7 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
             *environment,
             *unit_steps(desired, observed, build),
             *_config_steps(desired, observed),
+            *_profile_steps(desired, observed),
         ),
     )
 
@@ -261,6 +265,34 @@ def _config_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
         yield SetAttributes(place.path, account.uid, account.group_gid, CONFIG_DIR_MODE, place.way_controlled)
 
 
+def _profile_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
+    if observed.profile_dir is not None:
+        yield from _write_profile(desired, observed, observed.profile_dir)
+    elif observed.root and _login_shell.is_own(desired, observed.profile.text):
+        yield RemoveProfile(_login_shell.PROFILE)
+
+
+def _write_profile(desired: Desired, observed: Observed, directory: Place) -> t.Iterator[Step]:
+    path, found = _login_shell.PROFILE, observed.profile
+    if not observed.root:
+        raise PatroniInstallError(f"login_shell: only root can write {path}; run with become: true")
+    if found.exists and not _login_shell.is_own(desired, found.text):
+        raise PatroniInstallError(
+            f"login_shell: {path} exists and was not written together with {desired.unit_name}; move it away"
+        )
+    config = observed.configuration.path if observed.configuration else desired.config_path
+    text = _login_shell.render_profile(desired, config)
+    if found.text == text and found.has(0, 0, _login_shell.MODE):
+        return
+    if not directory.writable:
+        raise PatroniInstallError(
+            f"login_shell: root must be able to write to {directory.path}, and cannot (a read-only or immutable "
+            "filesystem); remount it writable, or set login_shell: false"
+        )
+    yield from _directories(desired, directory, uid=0, gid=0)
+    yield WriteProfile(path, text)
+
+
 def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:
     service = observed.service
     if (service.active or service.enabled) and not desired.force:
@@ -275,6 +307,8 @@ def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:
         raise PatroniInstallError(
             f"processes run in {observed.busy}; Patroni is removed only after they have ended, or with force: true"
         )
+    if not observed.users:
+        yield from _profile_steps(desired, observed)
     linked = tuple(sorted(name for name, state in observed.executables.items() if desired.owns(state.target or "")))
     if linked and not observed.bin_dir_used:
         yield RemoveExecutables(desired.bin_dir, linked, _account_acts(observed.bin_dir))

@@ -19,7 +19,7 @@ from .._files import look, read_text, ways
 from .._paths import Names
 from .._types import Label, PathState, Place, is_within
 from .._variables import NOTHING
-from . import _commands, _index, _output, _sources
+from . import _commands, _index, _login_shell, _output, _sources
 from ._desired import SWITCH
 from ._drift import ESSENTIAL, environment_drift
 from ._environment import named_version, read_environment, shared_libraries_problem
@@ -125,6 +125,8 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
         config_dir=_probe_place(desired, desired.config_dir, host, names),
         unit_dir=_probe_place(desired, desired.unit_dir, host, names),
         unit=look(desired.unit_path, content=True),
+        profile=look(_login_shell.PROFILE, content=True),
+        profile_dir=_probe_profile_dir(desired, host, names) if desired.login_shell else None,
         pointer=pointer,
         next_generation=_next_generation(desired, generations),
         retired=retired,
@@ -248,6 +250,10 @@ def _probe_place(desired: Desired, path: str, host: Host, names: Names, *, for_a
         host.root and not controlled and _may_write(innermost) and bool(missing or not for_account)
     )
     return Place(path, state, missing, bool(controlled), bool(controlled - {path}), writable)
+
+
+def _probe_profile_dir(desired: Desired, host: Host, names: Names) -> Place:
+    return _probe_place(desired, names.one(_login_shell.PROFILE.rpartition("/")[0]), host, names)
 
 
 def _controlled(names: Names, path: str) -> set[str]:

@@ -271,6 +271,24 @@ class RemoveUnit(PathStep):
         yield _entry(self.path, context.before.unit.text or "", "")
 
 
+@dataclass(frozen=True)
+class WriteProfile(PathStep):
+    """Put a new file for login shells in place."""
+
+    action = "write_profile"
+    text: str
+
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry(self.path, context.before.profile.text or "", self.text)
+
+
+class RemoveProfile(PathStep):
+    action = "remove_profile"
+
+    def diff(self, context: DiffContext) -> t.Iterator[DiffEntry]:
+        yield _entry(self.path, context.before.profile.text or "", "")
+
+
 class ReloadSystemd(Step):
     action = "reload_systemd"
 

@@ -24,7 +24,13 @@ import pytest
 from ansible.module_utils import basic, distro
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _host, _processes, _selinux
-from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _index, _params, _probe, _retry
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import (
+    _index,
+    _login_shell,
+    _params,
+    _probe,
+    _retry,
+)
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_environment, make_interpreter
 
@@ -543,6 +549,7 @@ class Machine:
         for room in (_host, _params):
             set_attribute(room, "ROOT_PATH", folders)
         set_attribute(_probe, "_APT_LISTS", f"{self.base}/var/lib/apt/lists")
+        set_attribute(_login_shell, "PROFILE", f"{self.base}/etc/profile.d/patroni.sh")
         set_attribute(_index, "_PIP_WHEELS", f"{self.base}/usr/share/python-wheels/pip-*.whl")
         set_attribute(
             _probe, "_UNIT_DIRECTORIES", tuple(f"{self.base}{rest}/systemd/system" for rest in ("/etc", "/usr/lib"))

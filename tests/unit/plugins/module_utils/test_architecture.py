@@ -31,6 +31,7 @@ PURE = (
     "_desired",
     "_drift",
     "_exec_start",
+    "_login_shell",
     "_observed",
     "_output",
     "_plan",
@@ -42,7 +43,7 @@ PURE = (
     "_versions",
 )
 DATA = {"_desired", "_observed", "_steps", "_types"}
-HARMLESS = {"__future__", "dataclasses", "hashlib", "re", "typing", "urllib.parse"}
+HARMLESS = {"__future__", "dataclasses", "hashlib", "re", "shlex", "typing", "urllib.parse"}
 
 
 def imported(tree):

@@ -813,3 +813,13 @@ def test_root_as_the_account_is_warned_of(home):
 
     assert desire(host, user="root").account.uid == 0
     assert host.warnings == ["user: root is root, and Postgres does not run as root"]
+
+
+def test_login_shell(home):
+    assert [desire(login_shell=wanted).login_shell for wanted in (False, True)] == [False, True]
+    assert desire(login_shell=True, state="absent").login_shell is False
+    assert desire(bin_dir="/opt/a:b").bin_dir == "/opt/a:b"
+    assert refusal(bin_dir="/opt/a:b", login_shell=True) == (
+        "bin_dir: /opt/a:b must not contain ':', which separates the directories of PATH; choose another directory, "
+        "or set login_shell: false"
+    )

@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Limit, Sources
-from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import Pipx, Service, Tools
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._login_shell import PROFILE, render_profile
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import (
+    Configuration,
+    Pipx,
+    Service,
+    Tools,
+)
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._plan import digest, plan
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._steps import (
     BuildEnvironment,
@@ -25,9 +32,11 @@ from ansible_collections.pgedge.platform.plugins.module_utils._patroni._steps im
     RemoveDirectory,
     RemoveEnvironment,
     RemoveExecutables,
+    RemoveProfile,
     RemoveUnit,
     SetAttributes,
     SwitchEnvironment,
+    WriteProfile,
     WriteUnit,
 )
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import render_unit
@@ -926,3 +935,98 @@ def test_what_only_pip_can_judge_is_not_refused(specifier, marker):
     found = observed(environment=environment(version="4.1.4"), python_version="3.11")
 
     assert plan(desired(version="4.1.4", sources=sources), found) == ()
+
+
+OWN_PROFILE = render_profile(desired(), f"{CONFIG_DIR}/patroni.yaml")
+PROFILE_DIR = Place("/etc/profile.d", directory(0, 0))
+WRITE_PROFILE = WriteProfile(PROFILE, OWN_PROFILE)
+
+
+def profile(text=OWN_PROFILE, mode=0o644, uid=0):
+    return PathState("file", uid, 0, mode, text)
+
+
+@pytest.mark.parametrize(
+    ("found", "steps"),
+    [
+        pytest.param(MISSING, (WRITE_PROFILE,), id="missing"),
+        pytest.param(profile(), (), id="as desired"),
+        pytest.param(profile(OWN_PROFILE + "umask 0\n"), (WRITE_PROFILE,), id="edited"),
+        pytest.param(profile(mode=0o600), (WRITE_PROFILE,), id="another mode"),
+        pytest.param(profile(uid=UID), (WRITE_PROFILE,), id="another owner"),
+    ],
+)
+def test_file_for_login_shells(found, steps):
+    before = observed(environment=environment(), profile=found, profile_dir=PROFILE_DIR)
+
+    assert plan(desired(login_shell=True), before) == steps
+
+
+def test_file_for_login_shells_names_the_configuration_of_the_unit():
+    before = observed(
+        environment=environment(),
+        unit=unit(render_unit(desired(), "/srv/own.yml")),
+        configuration=Configuration("/srv/own.yml"),
+        profile_dir=PROFILE_DIR,
+    )
+
+    (step,) = plan(desired(login_shell=True), before)
+
+    assert "PATRONICTL_CONFIG_FILE=/srv/own.yml\n" in step.text
+
+
+def test_directory_of_the_file_for_login_shells_is_created():
+    place = Place("/etc/profile.d", MISSING, missing=("/etc/profile.d",))
+    before = observed(environment=environment(), profile_dir=place)
+
+    assert plan(desired(login_shell=True), before) == (root_folder("/etc/profile.d"), WRITE_PROFILE)
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize(
+    ("found", "more", "goes"),
+    [
+        pytest.param(profile(), {}, True, id="own"),
+        pytest.param(profile("umask 077\n"), {}, False, id="of other origin"),
+        pytest.param(MISSING, {}, False, id="missing"),
+        pytest.param(profile(), {"root": False}, False, id="not root"),
+    ],
+)
+def test_file_for_login_shells_that_is_not_desired(state, found, more, goes):
+    before = observed(environment=environment(), profile=found, **more)
+
+    steps = plan(desired(state=state), before)
+
+    assert (RemoveProfile(PROFILE) in steps) is goes
+
+
+def test_file_for_login_shells_stays_with_an_environment_that_others_use():
+    before = observed(environment=environment(), profile=profile(), users=("/etc/systemd/system/other.service",))
+
+    assert RemoveProfile(PROFILE) not in plan(desired(state="absent"), before)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (
+            {"profile": profile("umask 077\n")},
+            "/etc/profile.d/patroni.sh exists and was not written together with patroni.service; move it away",
+        ),
+        (
+            {"profile": link("/x")},
+            "/etc/profile.d/patroni.sh exists and was not written together with patroni.service; move it away",
+        ),
+        ({"root": False}, "only root can write /etc/profile.d/patroni.sh; run with become: true"),
+        (
+            {"profile_dir": replace(PROFILE_DIR, writable=False)},
+            "root must be able to write to /etc/profile.d, and cannot (a read-only or immutable filesystem); remount "
+            "it writable, or set login_shell: false",
+        ),
+    ],
+)
+def test_file_for_login_shells_that_cannot_be_written(found, message):
+    before = observed(environment=environment(), **{"profile_dir": PROFILE_DIR, **found})
+
+    with pytest.raises(PatroniInstallError, match=f"^{re.escape(f'login_shell: {message}')}$"):
+        plan(desired(login_shell=True), before)

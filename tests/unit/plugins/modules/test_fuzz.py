@@ -141,6 +141,7 @@ def options(machine: Machine) -> t.Any:
         "lock_timeout": numbers,
         "retries": numbers,
         "retry_delay": numbers,
+        "login_shell": some.booleans(),
         "force": some.booleans(),
     }
     assert set(every) == set(patroni_install.ARGUMENT_SPEC), "an option that is not fuzzed"
