@@ -87,7 +87,8 @@ class Host:
 
         The account chooses some names that occur in it, and must not be able to forge a line with them.
         """
-        self._module.log(message if message.isprintable() else repr(message))
+        shown = (char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in message)
+        self._module.log("".join(shown))
 
     @staticmethod
     def requester() -> str:

@@ -50,30 +50,38 @@ def login_user() -> str | None:
 
 
 def lock_holders(found: os.stat_result) -> list[str]:
-    """Describe the processes that hold a lock on a file, such as "process 812 (apt-get)"; see proc_locks(5)."""
+    """Describe the processes that hold a lock on a file, such as "process 812 (apt-get)"; see proc_locks(5).
+
+    A process that inherited the lock from one that has ended is not in that list, but has the file open.
+    """
+    locked = _locked(found.st_ino)
+    holders = [pid for pid in locked if _has_open(pid, found)]
+    if locked and not holders:
+        holders = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _has_open(pid, found)]
+    return [_described(pid) for pid in sorted(holders)]
+
+
+def _locked(inode: int) -> set[int]:
+    """Return the processes that locked a file of this number, on any filesystem.
+
+    The device in the list cannot be compared: overlayfs and btrfs show another one to programs.
+    """
     holders: set[int] = set()
     with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as stream:
         for line in stream:
             words = line.split()
             # A process that waits for the lock has an arrow in its line.
-            if words[1] != "->" and words[5].rpartition(":")[2] == str(found.st_ino):
+            if words[1] != "->" and words[5].rpartition(":")[2] == str(inode):
                 holders.add(int(words[4]))
-    return [_described(pid) for pid in sorted(holders) if _may_hold(pid, found)]
+    return holders
 
 
-def _may_hold(pid: int, found: os.stat_result) -> bool:
-    """Return whether a process has a file open, or does not show it.
-
-    The device in /proc/locks cannot be compared: overlayfs and btrfs show another one to programs.
-    """
-    try:
-        descriptors = os.listdir(f"/proc/{pid}/fd")
-    except OSError:
-        return True
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.stat(f"/proc/{pid}/fd/{descriptor}"), found):
-                return True
+def _has_open(pid: int, found: os.stat_result) -> bool:
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{descriptor}"), found):
+                    return True
     return False
 
 

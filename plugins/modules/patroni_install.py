@@ -205,9 +205,9 @@ options:
         configuration of the unit. For this, V(/etc/profile.d/patroni.sh) adds O(bin_dir) to C(PATH) and sets
         C(PATRONICTL_CONFIG_FILE), unless that is already set. The file belongs to root, and does nothing for any other
         user.
-      - With V(false), and with O(state=absent), the file is removed if the module wrote it. A file of other origin is
-        neither replaced nor removed.
-      - Needs root.
+      - With V(false), and with O(state=absent), the file is removed if the module wrote it together with O(unit_path).
+        A file of other origin is neither replaced nor removed, so only one installation on a host can have the file.
+      - Needs root to change the file, and an account other than root.
     type: bool
     default: false
     version_added: 1.1.0
@@ -349,7 +349,7 @@ packages:
   description:
     - The distributions in the environment, such as Patroni and all that it depends on, with their versions.
     - In check mode, those of the environment in use.
-  returned: when another environment was put in place, and always if Ansible was called with C(-v)
+  returned: when another environment was put in place; if Ansible was called with C(-v), whenever there is one
   type: dict
   sample: {"click": "8.5.1", "patroni": "4.1.5", "psycopg2-binary": "2.9.13"}
 unit_path:

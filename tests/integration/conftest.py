@@ -144,6 +144,8 @@ def hosts(kept: dict[str, Kept]) -> t.Iterator[dict[str, Host]]:
     booted = {name: Host(name) for name in kept}
     try:
         for name, host in booted.items():
+            # A session that was killed may have left it.
+            host.remove()
             host.boot_kept(kept[name])
         for host in booted.values():
             host.wait()

@@ -86,13 +86,13 @@ class Host:
 
     def keep(self) -> Kept:
         """Make an image of the host as it is, and return how to boot another one like it."""
-        container = docker.from_env().containers.get(self.container)
+        container = _engine().containers.get(self.container)
         image = container.commit(self.container, "kept")
         return {**container.attrs["Config"], "Image": image.id, "HostConfig": container.attrs["HostConfig"]}
 
     def boot_kept(self, kept: Kept) -> None:
         """Begin to boot a host like one that was kept."""
-        api = docker.from_env().api
+        api = _engine().api
         api.create_container_from_config(kept, self.container)
         api.start(self.container)
 
@@ -140,6 +140,11 @@ class Host:
 
     def _exec(self, user: str, *argv: str) -> list[str]:
         return ["docker", "exec", "--user", user, "--workdir", "/", "--env", "HOME=/", self.container, *argv]
+
+
+def _engine() -> docker.DockerClient:
+    # Machines that do other things at the same time need more than the minute that is usual.
+    return docker.from_env(timeout=300)
 
 
 def driver(

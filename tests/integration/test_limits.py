@@ -41,6 +41,7 @@ sys.stdin.read()
 """
 
 
+FOLLOW_MODULES = "journalctl --follow MODULE=basic.py"
 FOLLOW = "journalctl --follow --identifier=ansible-pgedge.platform.patroni_install"
 # Serves files, but only when the log says that a second try failed.
 LATE = """
@@ -60,7 +61,7 @@ log.kill()
 # What the log of such a run says, line by line.
 TOLD = r"""
 Invoked with .*version=4\.1\.5 .*
-root asks for Patroni 4\.1\.5 for postgres; there is Patroni 4\.0\.11 in /\S+/venvs/patroni
+\S+ asks for Patroni 4\.1\.5 for postgres; there is Patroni 4\.0\.11 in /\S+/venvs/patroni
 step 1 of 4: install_packages pipx
 apt-get waits for process \d+ \(python3\), which holds /var/lib/dpkg/lock-frontend; gives up in 300 seconds
 step 2 of 4: build_environment patroni\[psycopg2-binary,etcd\]==4\.1\.5
@@ -177,7 +178,7 @@ def test_apt_is_waited_for(without_pipx: Host) -> None:
     assert result["version"] == NEW
 
 
-def test_the_log_says_what_is_going_on(without_pipx: Host) -> None:
+def test_the_log_of_a_run_that_waits(without_pipx: Host) -> None:
     """The lock of apt is held, and the index answers at the third try."""
     host, wheels = without_pipx, "/srv/wheels"
     assert not host.install(version=OLD).get("failed")
@@ -190,7 +191,8 @@ def test_the_log_says_what_is_going_on(without_pipx: Host) -> None:
         with helper(host, HOLD, "/var/lib/dpkg/lock-frontend"):
             sources = {"find_links": ["http://127.0.0.1:8765/"], "no_index": True}
             run = host.start_install(version=NEW, retry_delay=2, **sources)
-            host.shell(f"until {follow} --after-cursor='{cursor}' | grep -q 'apt-get waits for'; do :; done")
+            waits = f"until {follow} --after-cursor='{cursor}' | grep -q 'apt-get waits for'; do :; done"
+            host.run("timeout", "120", "bash", "-c", waits)
         result = read_result(run.communicate(timeout=180)[0])
     assert result["version"] == NEW
     logged = host.shell(f"{follow} --after-cursor='{cursor}' --output=cat").splitlines()
@@ -198,6 +200,18 @@ def test_the_log_says_what_is_going_on(without_pipx: Host) -> None:
     for line, pattern in zip(logged, TOLD.split("\n")[1:-1], strict=True):
         assert re.fullmatch(pattern, line)
     host.shell(f"rm -r {wheels}")
+
+
+def test_the_log_of_a_python_that_writes_to_the_journal_itself(hosts: dict[str, Host]) -> None:
+    host = hosts["debian12"]
+    assert not host.install(version=OLD).get("failed")
+    host.shell("apt-get install --yes --no-install-recommends python3-systemd; chmod 755 /etc/patroni")
+    try:
+        assert actions(host.install()) == ["set_attributes"]
+        logged = host.shell(f"{FOLLOW_MODULES.replace('--follow ', '')} --output=cat").splitlines()
+    finally:
+        host.shell("apt-get remove --yes python3-systemd")
+    assert "ansible-pgedge.platform.patroni_install step 1 of 1: set_attributes /etc/patroni" in logged
 
 
 def test_dnf_stays_locked(hosts: dict[str, Host]) -> None:

@@ -51,4 +51,4 @@ def is_own(desired: Desired, text: str | None) -> bool:
 
 
 def _header(desired: Desired) -> str:
-    return f"# Written by pgedge.platform.patroni_install together with {desired.unit_name}."
+    return f"# Written by pgedge.platform.patroni_install together with {desired.shown(desired.unit_path)}."

@@ -168,7 +168,7 @@ class Observed:
             unknown.
         interpreter: a Python of that version, if an environment must be built; None if there is none yet.
         profile: the file that sets up login shells.
-        profile_dir: its directory; None if no such file is desired.
+        profile_dir: its directory; None if no such file is there or desired.
     """
 
     root: bool

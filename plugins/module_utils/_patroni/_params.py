@@ -41,6 +41,7 @@ _SYSTEM_DIRECTORIES = (
     "/boot",
     "/dev",
     "/etc/default",
+    "/etc/profile.d",
     "/etc/systemd/system",
     "/home",
     "/lib",
@@ -145,9 +146,13 @@ def _check_directories(desired: Desired, host: Host, names: Names) -> None:
 
     Raises:
         PatroniInstallError: a system directory would belong to the account, the unit would be in a directory that
-            belongs to it, root would run files that the account can rewrite, or a PATH could not name bin_dir.
+            belongs to it, root would run files that the account can rewrite, or bin_dir cannot be on a PATH.
     """
     account = desired.account
+    if desired.login_shell and account.uid == 0:
+        raise PatroniInstallError(
+            f"login_shell: must be false for {account.name}, whose shells must find the commands of the system alone"
+        )
     if desired.login_shell and ":" in desired.shown(desired.bin_dir):
         raise PatroniInstallError(
             f"bin_dir: {desired.shown(desired.bin_dir)} must not contain ':', which separates the directories of PATH; "

@@ -266,31 +266,36 @@ def _config_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
 
 
 def _profile_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]:
-    if observed.profile_dir is not None:
-        yield from _write_profile(desired, observed, observed.profile_dir)
-    elif observed.root and _login_shell.is_own(desired, observed.profile.text):
-        yield RemoveProfile(_login_shell.PROFILE)
-
-
-def _write_profile(desired: Desired, observed: Observed, directory: Place) -> t.Iterator[Step]:
-    path, found = _login_shell.PROFILE, observed.profile
+    """Yield the steps that bring the file for login shells to its desired state, or remove it if it is not desired."""
+    path, found, place = _login_shell.PROFILE, observed.profile, observed.profile_dir
+    own = _login_shell.is_own(desired, found.text)
+    if place is None or (not desired.login_shell and not (own and observed.root)):
+        return
+    text = _profile(desired, observed)
+    if desired.login_shell and found.text == text and found.has(0, 0, _login_shell.MODE):
+        return
     if not observed.root:
         raise PatroniInstallError(f"login_shell: only root can write {path}; run with become: true")
-    if found.exists and not _login_shell.is_own(desired, found.text):
+    if found.exists and not own:
         raise PatroniInstallError(
-            f"login_shell: {path} exists and was not written together with {desired.unit_name}; move it away"
+            f"login_shell: {path} exists and was not written together with {desired.shown(desired.unit_path)}; "
+            "move it away"
         )
-    config = observed.configuration.path if observed.configuration else desired.config_path
-    text = _login_shell.render_profile(desired, config)
-    if found.text == text and found.has(0, 0, _login_shell.MODE):
+    if place.account_controls or not place.writable:
+        raise PatroniInstallError(
+            f"login_shell: root, and only root, must be able to write to {place.path}; repair its owner and mode, or "
+            "remount a read-only filesystem"
+        )
+    if not desired.login_shell:
+        yield RemoveProfile(path)
         return
-    if not directory.writable:
-        raise PatroniInstallError(
-            f"login_shell: root must be able to write to {directory.path}, and cannot (a read-only or immutable "
-            "filesystem); remount it writable, or set login_shell: false"
-        )
-    yield from _directories(desired, directory, uid=0, gid=0)
+    yield from _directories(desired, place, uid=0, gid=0)
     yield WriteProfile(path, text)
+
+
+def _profile(desired: Desired, observed: Observed) -> str:
+    config = observed.configuration.path if observed.configuration else desired.config_path
+    return _login_shell.render_profile(desired, config)
 
 
 def _removal(desired: Desired, observed: Observed) -> t.Iterator[Step]:

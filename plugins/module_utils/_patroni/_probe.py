@@ -107,6 +107,7 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
     retired: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
     chosen = None
+    profile = look(_login_shell.PROFILE, content=True)
     if not account.assumed:
         with host.identity(account):
             executables = _read_executables(desired.bin_dir, names)
@@ -125,8 +126,8 @@ def _probe_files(desired: Desired, host: Host, names: Names) -> Observed:
         config_dir=_probe_place(desired, desired.config_dir, host, names),
         unit_dir=_probe_place(desired, desired.unit_dir, host, names),
         unit=look(desired.unit_path, content=True),
-        profile=look(_login_shell.PROFILE, content=True),
-        profile_dir=_probe_profile_dir(desired, host, names) if desired.login_shell else None,
+        profile=profile,
+        profile_dir=_probe_profile_dir(desired, host, names) if desired.login_shell or profile.exists else None,
         pointer=pointer,
         next_generation=_next_generation(desired, generations),
         retired=retired,

@@ -78,8 +78,9 @@ def success(
         "steps": [step.describe() for step in done or steps],
         "restart_required": _restart_required(desired, before, after or before, steps),
     }
-    if environment is not None and (verbose or any(isinstance(one.step, SwitchEnvironment) for one in done)):
-        result["packages"] = dict(sorted(environment.versions.items()))
+    listed = environment if after else before.environment
+    if listed is not None and (verbose or any(isinstance(one.step, SwitchEnvironment) for one in done)):
+        result["packages"] = dict(sorted(listed.versions.items()))
     if pipx is not None:
         result["pipx"] = {"path": pipx.path, "version": pipx.version}
     result["msg"] = _message(desired, before, result, injected, planned=after is None)
@@ -87,7 +88,7 @@ def success(
 
 
 def request(desired: Desired, before: Observed, requester: str) -> str:
-    """Describe, for the log, who asks for what, and what is on the host."""
+    """Describe, for the log, the request, who made it, and the installed version."""
     wanted = {
         "present": _named(desired.version),
         "latest": "the newest Patroni",
@@ -101,6 +102,8 @@ def request(desired: Desired, before: Observed, requester: str) -> str:
 def summary(result: Result) -> str:
     """Describe a run that changed something, for the log."""
     steps = result["steps"]
+    if not steps:
+        return str(result["msg"])
     each = ", ".join(f"{step['action']} {step['seconds']:.1f}" for step in steps)
     return f"{result['msg']}; {sum(step['seconds'] for step in steps):.1f} seconds ({each})"
 

@@ -57,6 +57,7 @@ GIVEN = {
     "make merge INTO=../pgedge-ansible CHECK=1": "tests/unit/scripts/test_merge.py",
     "make merge INTO=../pgedge-ansible": "tests/unit/scripts/test_merge.py",
     "journalctl --follow --identifier=ansible-pgedge.platform.patroni_install": "tests/integration/test_limits.py",
+    "journalctl --follow MODULE=basic.py": "tests/integration/test_limits.py",
     f"{UPGRADE}4.1.5 --check --diff": f"{CLUSTER}/upgrade.yml",
     f"{UPGRADE}4.1.5": f"{CLUSTER}/upgrade.yml",
     f"{UPGRADE}4.0.11": f"{CLUSTER}/upgrade.yml",

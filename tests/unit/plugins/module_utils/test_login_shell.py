@@ -66,6 +66,7 @@ def test_nobody_else_gets_anything(shell):
         (render_profile(desired(), CONFIG), True),
         (render_profile(desired(bin_dir="/opt/other"), "/other"), True),
         (render_profile(desired(unit_path="/etc/systemd/system/patroni-b.service"), CONFIG), False),
+        (render_profile(desired(unit_path="/opt/units/patroni.service"), CONFIG), False),
         ("PATH=/opt/bin:$PATH\n", False),
         ("", False),
         (None, False),

@@ -818,6 +818,10 @@ def test_root_as_the_account_is_warned_of(home):
 def test_login_shell(home):
     assert [desire(login_shell=wanted).login_shell for wanted in (False, True)] == [False, True]
     assert desire(login_shell=True, state="absent").login_shell is False
+    assert desire(user="root").login_shell is False
+    assert refusal(user="root", login_shell=True) == (
+        "login_shell: must be false for root, whose shells must find the commands of the system alone"
+    )
     assert desire(bin_dir="/opt/a:b").bin_dir == "/opt/a:b"
     assert refusal(bin_dir="/opt/a:b", login_shell=True) == (
         "bin_dir: /opt/a:b must not contain ':', which separates the directories of PATH; choose another directory, "

@@ -993,7 +993,7 @@ def test_directory_of_the_file_for_login_shells_is_created():
     ],
 )
 def test_file_for_login_shells_that_is_not_desired(state, found, more, goes):
-    before = observed(environment=environment(), profile=found, **more)
+    before = observed(environment=environment(), profile=found, profile_dir=PROFILE_DIR, **more)
 
     steps = plan(desired(state=state), before)
 
@@ -1001,9 +1001,16 @@ def test_file_for_login_shells_that_is_not_desired(state, found, more, goes):
 
 
 def test_file_for_login_shells_stays_with_an_environment_that_others_use():
-    before = observed(environment=environment(), profile=profile(), users=("/etc/systemd/system/other.service",))
+    users = ("/etc/systemd/system/other.service",)
+    before = observed(environment=environment(), profile=profile(), profile_dir=PROFILE_DIR, users=users)
 
     assert RemoveProfile(PROFILE) not in plan(desired(state="absent"), before)
+
+
+NOT_FOR_ROOT_ALONE = (
+    "root, and only root, must be able to write to /etc/profile.d; repair its owner and mode, or remount a read-only "
+    "filesystem"
+)
 
 
 @pytest.mark.parametrize(
@@ -1011,18 +1018,17 @@ def test_file_for_login_shells_stays_with_an_environment_that_others_use():
     [
         (
             {"profile": profile("umask 077\n")},
-            "/etc/profile.d/patroni.sh exists and was not written together with patroni.service; move it away",
+            "/etc/profile.d/patroni.sh exists and was not written together with /etc/systemd/system/patroni.service; "
+            "move it away",
         ),
         (
             {"profile": link("/x")},
-            "/etc/profile.d/patroni.sh exists and was not written together with patroni.service; move it away",
+            "/etc/profile.d/patroni.sh exists and was not written together with /etc/systemd/system/patroni.service; "
+            "move it away",
         ),
-        ({"root": False}, "only root can write /etc/profile.d/patroni.sh; run with become: true"),
-        (
-            {"profile_dir": replace(PROFILE_DIR, writable=False)},
-            "root must be able to write to /etc/profile.d, and cannot (a read-only or immutable filesystem); remount "
-            "it writable, or set login_shell: false",
-        ),
+        ({"root": False, "profile": MISSING}, "only root can write /etc/profile.d/patroni.sh; run with become: true"),
+        ({"profile_dir": replace(PROFILE_DIR, writable=False)}, NOT_FOR_ROOT_ALONE),
+        ({"profile_dir": replace(PROFILE_DIR, account_controls=True)}, NOT_FOR_ROOT_ALONE),
     ],
 )
 def test_file_for_login_shells_that_cannot_be_written(found, message):
@@ -1030,3 +1036,17 @@ def test_file_for_login_shells_that_cannot_be_written(found, message):
 
     with pytest.raises(PatroniInstallError, match=f"^{re.escape(f'login_shell: {message}')}$"):
         plan(desired(login_shell=True), before)
+
+
+def test_file_for_login_shells_that_is_right_needs_no_root():
+    before = observed(environment=environment(), profile=profile(), profile_dir=PROFILE_DIR, root=False)
+
+    assert plan(desired(login_shell=True), before) == ()
+
+
+def test_file_for_login_shells_that_cannot_be_removed():
+    place = replace(PROFILE_DIR, writable=False)
+    before = observed(environment=environment(), profile=profile(), profile_dir=place)
+
+    with pytest.raises(PatroniInstallError, match=f"^{re.escape(f'login_shell: {NOT_FOR_ROOT_ALONE}')}$"):
+        plan(desired(), before)

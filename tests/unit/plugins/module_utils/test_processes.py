@@ -56,3 +56,22 @@ def test_holders_of_a_lock_are_named(tmp_path, call):
     assert [holder.partition(" (python")[0] for holder in found] == [f"process {process.pid}"]
     assert none == []
     assert _processes.lock_holders(locked.stat()) == []
+
+
+def test_the_holder_is_who_inherited_the_lock(tmp_path):
+    """Its parent, which locked the file, has been killed."""
+    locked = tmp_path / "locked"
+    script = (
+        "import fcntl, os, signal, sys, time; f = os.open(sys.argv[1], os.O_CREAT); fcntl.flock(f, fcntl.LOCK_EX)\n"
+        "if os.fork(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "print(os.getpid(), flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script, str(locked)], **pipes) as process:
+        heir = int(process.stdout.readline())
+        process.wait()
+
+        (found,) = _processes.lock_holders(locked.stat())
+
+        process.stdin.close()
+    assert found.startswith(f"process {heir} (")

@@ -87,6 +87,6 @@ def test_a_file_of_other_origin_stays(installed, profile):
 
     refused = installed.run(shown(installed), fails=True, login_shell=True)
 
-    assert refused["msg"].startswith(f"login_shell: {profile} exists and was not written together with patroni.service")
+    assert refused["msg"].startswith(f"login_shell: {profile} exists and was not written together with")
     assert installed.run(shown(installed))["changed"] is False
     assert profile.read_text("utf-8") == "umask 077\n"
