@@ -25,6 +25,7 @@ from ansible.module_utils import basic, distro
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _host, _processes, _selinux
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni import (
+    _apply,
     _index,
     _login_shell,
     _params,
@@ -557,7 +558,7 @@ class Machine:
         isdir = os.path.isdir
         set_attribute(os.path, "isdir", lambda path: self.systemd if path == "/run/systemd/system" else isdir(path))
         clock = SimpleNamespace(sleep=self.clock.sleep, monotonic=self.clock.monotonic)
-        for room in (_host, _retry):
+        for room in (_apply, _host, _retry):
             set_attribute(room, "time", clock)
         set_attribute(basic.AnsibleModule, "warn", lambda _module, message: self.warnings.append(message))
         set_attribute(basic, "has_journal", False)

@@ -35,7 +35,7 @@ def test_each_step_is_there_when_it_begins(installed, monkeypatch):
     monkeypatch.setenv("SUDO_USER", "deploy")
     calls = upgrade(installed, "4.1.6")
     seen = []
-    calls = [call._replace(effect=watched(call.effect, installed, seen)) for call in calls]
+    calls = [call._replace(effect=watched(call, installed, seen)) for call in calls]
 
     installed.run(*calls, version="4.1.6")
 
@@ -46,16 +46,18 @@ def test_each_step_is_there_when_it_begins(installed, monkeypatch):
         build,
         f"step 2 of 3: keep_environment {installed.built(1)}",
         f"step 3 of 3: switch_environment {installed.pointer}",
-        f"Patroni 4.1.6 is installed in {installed.pointer} (was 4.1.5); 0.0 seconds "
-        "(build_environment 0.0, keep_environment 0.0, switch_environment 0.0)",
+        f"Patroni 4.1.6 is installed in {installed.pointer} (was 4.1.5); 12.5 seconds "
+        "(build_environment 12.5, keep_environment 0.0, switch_environment 0.0)",
     ]
 
 
-def watched(effect, machine, seen):
+def watched(call, machine, seen):
     def watch():
         seen[:] = lines(machine)
-        if effect is not None:
-            effect()
+        if "install" in call.argv:
+            machine.clock.sleep(12.5)
+        if call.effect is not None:
+            call.effect()
 
     return watch
 
