@@ -489,7 +489,8 @@ def test_report(site: Site) -> None:
     printed = site.play("--extra-vars=patroni_report_file=report.json", playbook="pgedge.platform.patroni_report")
 
     assert printed.startswith("0\n"), printed
-    rows = {row["host"]: row for row in json.loads((site.directory / "report.json").read_text())}
+    report = json.loads((site.directory / "report.json").read_text())
+    rows = {row["host"]: row for row in report["rows"]}
     assert site.read() == before
     assert (rows["pg3"]["installed"], rows["pg3"]["runs"], rows["pg3"]["restart_due"]) == (NEW, OLD, True)
     assert rows["pg6"]["problem"].startswith("its Patroni does not answer")
