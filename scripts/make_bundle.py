@@ -5,7 +5,10 @@
 
 Run it on a machine that reaches a package index. The directory then holds, as wheels for the host's Python and machine,
 Patroni with the extras, pip, setuptools and wheel for pipx to work with, and pipx itself, and constraints.txt, which
-pins all of it. What the index offers as source only is built here.
+pins all of it. If that Python has a pip that takes hashes from constraints, these have the hash of each wheel. What the
+index offers as source only is built here.
+
+With --constraints-only, it writes only such a file, with the hashes of the files in the index.
 
 Needs Python 3.11 or newer with pip 25.1 and uv: python3 -m pip install --upgrade pip uv
 """
@@ -13,6 +16,7 @@ Needs Python 3.11 or newer with pip 25.1 and uv: python3 -m pip install --upgrad
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import subprocess
@@ -22,6 +26,8 @@ from pathlib import Path
 
 # pipx keeps a pip for its environments: up to date by its own demand, and older ones want the other two as well.
 TOOLS = ("pip>=23.1", "setuptools", "wheel")
+# The first Python with a pip (26.1) that takes hashes from a constraints file; any other refuses such a file.
+HASHING_PYTHON = (3, 10)
 # Drivers that are compiled: better an older release with a wheel than the newest without.
 WHEELS_ONLY = ("psycopg2-binary", "psycopg-binary")
 # The oldest C library among the systems that have Python 3.8 or newer: EL 8's glibc 2.28.
@@ -38,6 +44,10 @@ def main() -> None:
         make(options)
     except (BundleError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}; no bundle was made")
+    if options.constraints_only:
+        text = options.directory.read_text(encoding="utf-8")
+        print(f"{options.directory}: {text.count('==')} packages, {text.count('--hash')} hashes")
+        return
     wheels = list(options.directory.glob("*.whl"))
     size = sum(wheel.stat().st_size for wheel in wheels)
     print(f"{options.directory}: {len(wheels)} wheels, {size / 1e6:.1f} MB, and constraints.txt")
@@ -50,7 +60,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--version", help="of Patroni; by default the newest for that Python")
     parser.add_argument("--extras", default="psycopg2-binary,etcd", help="of Patroni; by default %(default)s")
     parser.add_argument("--pipx-version", help="for the RHEL family; by default the newest for that Python")
-    parser.add_argument("directory", type=Path, help="the directory to create")
+    parser.add_argument("--constraints-only", action="store_true", help="write only the constraints, into a file")
+    parser.add_argument("directory", type=Path, help="the directory to create, or the file")
     return parser.parse_args()
 
 
@@ -68,8 +79,13 @@ def make(options: argparse.Namespace) -> None:
     """
     directory = options.directory.absolute()
     if directory.exists():
-        raise BundleError(f"{directory} already exists; remove it, or name another directory")
+        raise BundleError(f"{directory} already exists; remove it, or choose another name")
     directory.parent.mkdir(parents=True, exist_ok=True)
+    if options.constraints_only:
+        hashes = ["--generate-hashes"] if takes_hashes(options) else []
+        directory.write_text(resolve(options, *hashes), encoding="utf-8")
+        directory.chmod(0o644)
+        return
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as work:
         bundle, sources = Path(work, "bundle"), Path(work, "sources")
         bundle.mkdir(mode=0o755)
@@ -80,6 +96,8 @@ def make(options: argparse.Namespace) -> None:
         for wheel in sources.glob("*.whl"):
             wheel.rename(bundle / wheel.name)
         build(sources, bundle)
+        if takes_hashes(options):
+            constraints.write_text(with_hashes(constraints.read_text(encoding="utf-8"), bundle), encoding="utf-8")
         # Other accounts must be able to read it, whatever the umask.
         for path in bundle.iterdir():
             path.chmod(0o644)
@@ -87,7 +105,24 @@ def make(options: argparse.Namespace) -> None:
         os.rename(bundle, directory)
 
 
-def resolve(options: argparse.Namespace) -> str:
+def takes_hashes(options: argparse.Namespace) -> bool:
+    return tuple(map(int, options.python.split("."))) >= HASHING_PYTHON
+
+
+def with_hashes(constraints: str, bundle: Path) -> str:
+    """Add to each line the hash of its wheel."""
+    wheels = {normalized(path.name.partition("-")[0]): path.read_bytes() for path in bundle.glob("*.whl")}
+    return "".join(
+        f"{line} --hash=sha256:{hashlib.sha256(wheels[normalized(line.partition('==')[0])]).hexdigest()}\n"
+        for line in constraints.splitlines()
+    )
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def resolve(options: argparse.Namespace, *more: str) -> str:
     """Pin everything for the host's Python, one NAME==VERSION a line.
 
     By uv, because pip judges the conditions of requirements by the Python that runs it.
@@ -96,7 +131,7 @@ def resolve(options: argparse.Namespace) -> str:
     pipx = f"pipx=={options.pipx_version}" if options.pipx_version else "pipx"
     wanted = (f"patroni[{options.extras}]{pinned}", *TOOLS, pipx)
     return run(
-        *("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", sys.executable),
+        *("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", sys.executable, *more),
         *("--python-version", options.python),
         *("--python-platform", f"{options.machine}-manylinux_2_{GLIBC_MINOR}"),
         *(word for name in WHEELS_ONLY for word in ("--only-binary", name)),

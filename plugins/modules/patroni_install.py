@@ -161,6 +161,20 @@ options:
       - The module fails if the file does not allow O(version).
       - Lines with a URL or a variable, and markers that cannot be evaluated from files alone, are left to pip.
     type: path
+  require_hashes:
+    description:
+      - Whether every file that pip installs must match a hash in O(constraints). This includes Patroni, its
+        dependencies, the packages that build other packages, and the pip of pipx. A file that matches none is refused
+        before it is unpacked, and the installed Patroni stays in use.
+      - O(constraints) must pin Patroni and pip with C(==) and a hash, and pip to 26.1 or newer. Therefore pipx must run
+        with Python 3.10 or newer. C(scripts/make_bundle.py) writes such a file, see C(docs/offline.md).
+      - O(constraints) determine the version. O(state=latest) and check mode do not query the index.
+      - The packages of the system (pipx on the Debian family) are verified by its package manager. On the RHEL family
+        without pipx, the module fails, because it would install pipx with C(pip3), without hashes.
+      - An existing environment is not rebuilt because of this option.
+    type: bool
+    default: false
+    version_added: 1.1.0
   keep:
     description:
       - Number of earlier environments to keep on the host after a change, starting with the one used last.
@@ -482,6 +496,7 @@ ARGUMENT_SPEC = {
     "find_links": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "no_index": {"type": "bool", "default": False},
     "constraints": {"type": "path"},
+    "require_hashes": {"type": "bool", "default": False},
     "keep": {"type": "int", "default": 1},
     "return_to": {"type": "str"},
     "lock_timeout": {"type": "int", "default": 300},

@@ -37,16 +37,29 @@ def make_bundle(collections: Path, host: str, version: str) -> Path:
     """Run the documented commands for a host's Python; the archive is next to the directory that it returns."""
     top = collections.parent / "bundles" / f"{host}-{version}"
     top.mkdir(parents=True)
-    example = documented("Make a bundle", "console", "docs/offline.md")
-    for command in commands(example)[1:]:
-        fitted = command.replace("~/.ansible/collections", str(collections))
-        fitted = fitted.replace(DOCUMENTED_PYTHON, PYTHONS[host]).replace(DOCUMENTED_VERSION, version)
-        environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-        done = subprocess.run(
-            ["bash", "-c", fitted], cwd=top, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{fitted}: {done.stdout}{done.stderr}"
+    for command in commands(documented("Make a bundle", "console", "docs/offline.md"))[1:]:
+        _type(command.replace(DOCUMENTED_PYTHON, PYTHONS[host]).replace(DOCUMENTED_VERSION, version), collections, top)
     return top / f"wheelhouse-{version}"
+
+
+@functools.cache
+def make_constraints(collections: Path) -> Path:
+    """Run the documented command for constraints with hashes, for Debian 12's Python."""
+    top = collections.parent / "constraints"
+    top.mkdir()
+    (command,) = commands(documented("Verify every file by its hash", "console", "docs/offline.md"))
+    _type(command, collections, top)
+    return top / f"constraints-{DOCUMENTED_VERSION}.txt"
+
+
+def _type(command: str, collections: Path, folder: Path) -> None:
+    """Run a documented command on the controller."""
+    command = command.replace("~/.ansible/collections", str(collections))
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
 def play(collections: Path, folder: Path, playbook: str, host: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -68,7 +68,7 @@ def bundles(bare: Host, collections: Path) -> dict[str, Path]:
 
 def older_dependency(constraints: str, folder: Path) -> tuple[str, Path]:
     """Download a dependency in a version before the pinned one."""
-    (pinned,) = re.findall(r"^click==(.*)$", constraints, flags=re.MULTILINE)
+    (pinned,) = re.findall(r"^click==(\S+)", constraints, flags=re.MULTILINE)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     subprocess.run([*command, "--python-version", "3.8", "--dest", folder, f"click<{pinned}"], check=True)
     (wheel,) = folder.glob("click-*.whl")

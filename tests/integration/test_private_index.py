@@ -8,33 +8,20 @@ What is looked through: every command line during a run, results, Ansible's own 
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
-import ssl
 import subprocess
-import threading
-import typing as t
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from urllib.parse import quote
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-import pypiserver
 import pytest
-import trustme
-from bundles import BIN, DOCUMENTED_VERSION, documented, make_bundle, play
+from bundles import DOCUMENTED_VERSION, documented, make_bundle, play
+from indexes import CA, ENVIRONMENT, Index, download_source, new_password, serving
 from lab import LAID_OUT, Host, Result, actions
 
 pytestmark = pytest.mark.hosts
 
 VERSION = DOCUMENTED_VERSION
-NAME = "deploy"
-CA = "/etc/ssl/private-ca.pem"
-ENVIRONMENT = {"PIP_CERT": CA}
 DRIVER = f"{LAID_OUT}/driver.py"
 # Where a run may have written.
 PLACES = ("/etc", "/opt", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var/lib/pgsql", "/var/lib/postgresql")
@@ -58,91 +45,17 @@ print(looks)
 """
 
 
-@dataclass
-class Index:
-    """A private index that is being served."""
-
-    address: str
-    ca: bytes
-    password: str
-    asked: list[str] = field(default_factory=list)
-
-    def url(self, path: str, password: str | None = None) -> str:
-        return f"https://{NAME}:{quote(password or self.password, safe='')}@{self.address}{path}"
-
-    def forms(self, password: str | None = None) -> list[str]:
-        """The ways in which a password may be written."""
-        plain = password or self.password
-        encoded = quote(plain, safe="")
-        header = base64.b64encode(f"{NAME}:{plain}".encode()).decode()
-        return [plain, encoded, encoded.lower(), quote(plain), header, plain.replace("&", "\\u0026")]
-
-    def takes(self, name: str, password: str) -> bool:
-        return (name, password) == (NAME, self.password)
-
-
-class Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
-        """Hosts that do not trust the certificate hang up."""
-
-
-class Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: t.Any) -> None:
-        pass
-
-
-def new_password() -> str:
-    """A password with characters that mean something in a URL, in a shell and to Python."""
-    return f"s3cr/et@{secrets.token_hex(6)}:%&+#?$'"
-
-
-@contextmanager
-def serving(folders: list[Path], address: str) -> Iterator[Index]:
-    """Serve packages to hosts in containers, over TLS, to who knows the password."""
-    authority = trustme.CA()
-    index = Index(address, authority.cert_pem.bytes(), new_password())
-    app = pypiserver.app(
-        roots=folders, disable_fallback=True, authenticate=["list", "download", "update"], auther=index.takes
-    )
-
-    def logged(environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]) -> t.Iterable[bytes]:
-        index.asked.append(environ["PATH_INFO"])
-        return app(environ, start_response)
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(address).configure_cert(context)
-    # A connection that is only opened must not hold up the others.
-    server = make_server(address, 0, logged, server_class=Server, handler_class=Quiet)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    index.address = f"{address}:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield index
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture(scope="module")
 def index(hosts: dict[str, Host], collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     """The bundles as an index, where one package is source only, as on the public one."""
     sources = tmp_path_factory.mktemp("sources")
     folders = [make_bundle(collections, name, VERSION) for name in ("debian12", "el9")]
-    (pinned,) = [line for line in (folders[0] / "constraints.txt").read_text().split() if "python-etcd==" in line]
-    download = [BIN / "python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", pinned]
-    subprocess.run([*download, "--dest", sources], check=True)
+    download_source(folders[0] / "constraints.txt", "python-etcd", sources)
     served = tmp_path_factory.mktemp("served")
     for path in (*sources.iterdir(), *(wheel for folder in folders for wheel in folder.glob("*.whl"))):
         if not path.name.startswith("python_etcd-") or path.parent == sources:
             (served / path.name).write_bytes(path.read_bytes())
-    gateway = "{{.NetworkSettings.Networks.bridge.Gateway}}"
-    command = ["docker", "inspect", "--format", gateway, hosts["debian12"].container]
-    bridge = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    with serving([served], bridge) as index:
+    with serving([served], hosts["debian12"]) as index:
         (served.parent / "private-ca.pem").write_bytes(index.ca)
         for name in ("debian12", "el9"):
             hosts[name].copy(served.parent / "private-ca.pem", CA)

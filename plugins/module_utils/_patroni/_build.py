@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from .. import _files
 from .._errors import CommandError, PatroniInstallError
-from .._variables import BUILD, PIP
+from .._variables import BUILD, NOTHING, PIP
 from .._versions import meets
 from . import _commands, _kept, _output, _sources
 from ._desired import ASKED_PYTHON
@@ -25,6 +25,7 @@ from ._index import find_pip_wheel
 from ._interpreter import requested_python
 from ._pipx import (
     find_pipx,
+    install_hashed,
     make_shared_libraries,
     parse_interpreter,
     pip_log,
@@ -32,7 +33,7 @@ from ._pipx import (
     pipx_inject,
     pipx_install,
 )
-from ._retry import run_patiently
+from ._retry import expect_success, run_patiently
 
 if t.TYPE_CHECKING:
     from .._host import Host
@@ -59,6 +60,10 @@ class Builder:
         pip = self._host.require("pip3", "python3-pip")
         with self._netrc(self._host.temporary_directory) as netrc:
             sources = _sources.pip_environment(self._desired.sources, netrc)
+            if self._desired.sources.hashed:
+                # This pip may be too old to take hashes from constraints.
+                sources["PIP_CONSTRAINT"] = f"{self._host.temporary_directory}/constraints.txt"
+                _files.write_private(sources["PIP_CONSTRAINT"], _sources.without_hashes(self._desired.sources))
             log = pip_log(self._host.temporary_directory)
             environment = {**sources, "PIP_ROOT_USER_ACTION": "ignore", "PIP_LOG": log}
             install = functools.partial(
@@ -97,7 +102,7 @@ class Builder:
         argv = pipx_install(self.pipx.path, step.requirement, step.python)
         try:
             with self._pipx_environment(step) as environment:
-                self._make_shared_libraries(self.pipx, environment)
+                self._make_shared_libraries(self.pipx, step, environment)
                 run_patiently(
                     self._host,
                     self._patience,
@@ -110,12 +115,16 @@ class Builder:
         except CommandError as error:
             raise self._explain(step, error) from error
 
-    def _make_shared_libraries(self, pipx: Pipx, environment: t.Mapping[str, str]) -> None:
+    def _make_shared_libraries(self, pipx: Pipx, step: BuildEnvironment, environment: t.Mapping[str, str]) -> None:
         """Save pipx from installing and compiling a pip that it replaces immediately.
 
         See docs/performance.md for the time saved. Newer pipx also runs that pip from its wheel, but does not find
         Debian's wheel. If something is missing or fails, pipx proceeds in its own way.
         """
+        lines = [limit.line for limit in self._desired.sources.limits if limit.name == "pip" and limit.hashed]
+        if lines:
+            self._install_hashed_pip(pipx, step, lines, environment)
+            return
         account, path = self._desired.account, self._desired.shared_libraries
         wheel = find_pip_wheel()
         with self._host.identity(account):
@@ -127,6 +136,40 @@ class Builder:
                 with self._host.identity(account):
                     _files.remove_tree(path)
                 return
+
+    def _install_hashed_pip(
+        self, pipx: Pipx, step: BuildEnvironment, lines: t.Sequence[str], environment: t.Mapping[str, str]
+    ) -> None:
+        """Bring the pip that takes hashes from constraints, with its own hash checked by the pip that is there.
+
+        An older pip refuses such constraints, but accepts the same lines as requirements.
+
+        Args:
+            lines: the lines about pip in the constraints.
+
+        Raises:
+            CommandError: the hash does not match, or the index does not answer.
+        """
+        account, path, file = self._desired.account, self._desired.shared_libraries, f"{step.generation}/pip.txt"
+        variables = {**environment, "PIP_CONSTRAINT": os.devnull, "PIP_BUILD_CONSTRAINT": os.devnull}
+        with self._host.identity(account):
+            python = parse_interpreter(_files.read_text(pipx.path) or "") or "python3"
+            missing = not os.path.lexists(path)
+            _files.write_private(file, "".join(f"{line}\n" for line in lines))
+        if missing:
+            made = self._host.run(_commands.make_environment(python, path), inherit=NOTHING, account=account)
+            expect_success(made)
+        run_patiently(
+            self._host,
+            self._patience,
+            install_hashed(path, file),
+            variables,
+            account,
+            inherit=BUILD,
+            examine=lambda completed: self._read_pip_log(step, completed),
+        )
+        with self._host.identity(account):
+            _files.remove_file(file)
 
     def _explain(self, step: BuildEnvironment, error: CommandError) -> CommandError:
         """Distinguish packages missing from an index or a wheelhouse from an index that did not answer."""

@@ -95,6 +95,7 @@ def parse_limits(text: str, file: str) -> tuple[tuple[Limit, ...], tuple[str, ..
                     re.sub(r"\s+", "", specifier).strip(","),
                     requirement.group("marker") or "",
                     file,
+                    line,
                 )
             )
     return tuple(limits), tuple(nested)

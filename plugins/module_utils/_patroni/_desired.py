@@ -34,12 +34,18 @@ class Limit:
         specifier: in the format of PEP 440, such as ==4.0.7 or <4.1,>=4.0.
         marker: the condition under which the line applies (PEP 508); empty if it always applies.
         file: the file that contains the line.
+        line: the line as pip reads it, with its hashes; continued lines are joined.
     """
 
     name: str
     specifier: str
     marker: str = ""
     file: str = ""
+    line: str = ""
+
+    @property
+    def hashed(self) -> bool:
+        return "--hash" in self.line
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,9 @@ class Sources:
         constraints: the path of a constraints file on the host.
         limits: the limits in this file and in those that it names.
         machine: the hardware name that the system reports; a line may depend on it.
+        require_hashes: pip refuses every file for which the constraints have no hash, or another one.
+
+    pip itself does so as soon as one line of the constraints has a hash.
     """
 
     index_url: str | None = None
@@ -58,6 +67,11 @@ class Sources:
     constraints: str | None = None
     limits: tuple[Limit, ...] = ()
     machine: str = ""
+    require_hashes: bool = False
+
+    @property
+    def hashed(self) -> bool:
+        return any(limit.hashed for limit in self.limits)
 
     @property
     def local(self) -> tuple[str, ...]:

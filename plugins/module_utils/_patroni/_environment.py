@@ -17,7 +17,7 @@ from .._files import identity_of, is_executable, read_text
 from .._versions import normalized_name
 from ._desired import ASKED_PYTHON
 from ._drift import ESSENTIAL
-from ._observed import Environment
+from ._observed import Environment, named_version
 
 # The account can write anything into its files, so values from them are used only if they have the expected form.
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+_-]*")
@@ -120,12 +120,6 @@ def _shared_pip(path: str) -> str:
     _distribution(packages, "pip")
     _check_files(packages)
     return f"{packages}/pip"
-
-
-def named_version(python: str | None) -> str | None:
-    """Read a Python's version, such as 3.11, from the name of its executable; None if the name does not contain it."""
-    matched = re.search(r"/python(3\.\d+)$", python or "")
-    return matched.group(1) if matched else None
 
 
 def _read_record(path: str) -> dict[str, t.Any]:

@@ -68,7 +68,8 @@ def newest(desired: Desired, environment: Environment, python: str | None, host:
 def expect_offer(desired: Desired, observed: Observed, steps: t.Sequence[Step], host: Host) -> None:
     """Check that the index offers the requested version if not installed, so that check mode fails as a real run would.
 
-    This cannot be determined if there is no Python yet to install it for.
+    This cannot be determined if there is no Python yet to install it for, or if the constraints have hashes: only the
+    pip that a build brings takes them from there, and an answer may require running files of the index.
 
     Raises:
         CommandError: the index has no such version, it conflicts with the constraints, or the index does not answer.
@@ -76,6 +77,8 @@ def expect_offer(desired: Desired, observed: Observed, steps: t.Sequence[Step], 
     build = next((step for step in steps if isinstance(step, BuildEnvironment)), None)
     interpreter = observed.interpreter
     if not desired.version or build is None or interpreter is None or desired.account.assumed:
+        return
+    if desired.sources.hashed:
         return
     if observed.environment and meets(observed.environment.version or "", desired.version):
         return

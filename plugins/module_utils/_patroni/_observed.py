@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -198,3 +199,9 @@ class Observed:
     interpreter: str | None = None
     profile: PathState = field(default_factory=PathState)
     profile_dir: Place | None = None
+
+
+def named_version(python: str | None) -> str | None:
+    """Read a Python's version, such as 3.11, from the name of its executable; None if the name does not contain it."""
+    matched = re.search(r"/python(3\.\d+)$", python or "")
+    return matched.group(1) if matched else None

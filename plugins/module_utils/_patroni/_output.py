@@ -205,6 +205,7 @@ def parse_cause(text: str) -> str:
     missing = parse_missing(text)
     reasons = (
         _last(lines, _HOST.search),
+        _unhashed(text),
         shown(parse_sources(text)),
         *(_last(lines, kind.search) for kind in (_TRUST, _REFUSED, _PASSING)),
         parse_conflict(text),
@@ -214,6 +215,18 @@ def parse_cause(text: str) -> str:
         *lines[-1:],
     )
     return next((reason for reason in reasons if reason), "no output")
+
+
+def _unhashed(text: str) -> str | None:
+    """Read which file pip refused because of its hash."""
+    wrong = re.search(r"DO NOT MATCH THE HASHES[^\n]*\n\s+(\S+==\S+)(?: from (\S+))?", text)
+    if wrong:
+        file = (wrong.group(2) or "").partition("#")[0].rpartition("/")[2].rstrip(":") or "the file"
+        return f"{file}, which was offered for {wrong.group(1)}, does not match a hash in the constraints"
+    missing = re.search(r"pinned with ==\. These do not:\n\s*([\w.-]+)", text) or re.search(
+        r"Hashes are required in [\s\S]*?\n\s+([\w.-]+)\S* --hash=", text
+    )
+    return f"the constraints do not pin {missing.group(1)} with a hash" if missing else None
 
 
 def _lines(text: str) -> list[str]:

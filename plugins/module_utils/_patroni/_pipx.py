@@ -85,6 +85,12 @@ def pip_log(directory: str) -> str:
     return f"{directory}/pip.log"
 
 
+def install_hashed(path: str, file: str) -> list[str]:
+    """Install what a file of requirements lists in an environment, each with a hash."""
+    pip = [f"{path}/bin/python", "-m", "pip", "install"]
+    return [*pip, "--quiet", "--no-compile", "--no-deps", "--require-hashes", "--requirement", file]
+
+
 def make_shared_libraries(python: str, path: str, wheel: str, pipx: str) -> list[list[str]]:
     """Create what pipx would create: an environment with the newest pip, shared by all pipx environments.
 

@@ -18,12 +18,13 @@ from dataclasses import replace
 
 from .._errors import PatroniInstallError
 from .._types import is_within
-from .._versions import normalized_name
+from .._versions import allows, exact_version, normalized_name
 from . import _login_shell
 from ._commands import requirement
 from ._constraints import contradicted
 from ._desired import CONFIG_DIR_MODE, ENVIRONMENT_MODE, UNIT_MODE
 from ._drift import ESSENTIAL, can_notify, public_path, surplus, target_extras, target_version, unexposed
+from ._observed import named_version
 from ._steps import (
     BuildEnvironment,
     CreateDirectory,
@@ -51,6 +52,9 @@ if t.TYPE_CHECKING:
     from .._types import Account, Place, Step
     from ._desired import Desired
     from ._observed import Environment, Observed, Tools
+
+# The first pip that takes hashes from a constraints file, and the first Python that it supports.
+_HASHING_PIP, _HASHING_PYTHON = "26.1", "3.10"
 
 
 def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
@@ -87,6 +91,8 @@ def _environment_steps(desired: Desired, observed: Observed) -> t.Iterator[Step]
         retired = (*retired, *_replaced(desired, environment, left))
     elif observed.tools is not None:
         left = _left(desired, environment)
+        if desired.sources.require_hashes:
+            _expect_hashes(desired, observed.tools)
         yield from _prerequisites(desired, observed, observed.tools)
         yield from _directories(desired, observed.pipx_home)
         yield from _directories(desired, observed.bin_dir)
@@ -190,6 +196,42 @@ def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iter
         yield InstallPackages(("python3-pip",))
     pinned = f"=={desired.pipx_version}" if desired.pipx_version else ""
     yield InstallPipx(f"pipx{pinned}")
+
+
+def _expect_hashes(desired: Desired, tools: Tools) -> None:
+    """Refuse what a build could not check by hashes; pip itself refuses the files of other distributions.
+
+    Raises:
+        PatroniInstallError: the constraints lack hashes that every build needs, or a tool cannot check them.
+    """
+    file = desired.sources.constraints
+    if file is None:
+        raise PatroniInstallError(
+            f"return_to: {desired.version} is not kept on this host, and require_hashes does not allow building it "
+            "without constraints; set version, and constraints with its hashes, instead"
+        )
+    pins = {limit.name: exact_version(limit.specifier) for limit in desired.sources.limits if limit.hashed}
+    for name in ("patroni", "pip"):
+        if pins.get(name) is None:
+            raise PatroniInstallError(
+                f"require_hashes: {file} must pin {name} with == and a hash; scripts/make_bundle.py makes such a file"
+            )
+    if allows(f">={_HASHING_PIP}", pins["pip"] or "") is False:
+        raise PatroniInstallError(
+            f"require_hashes: {file} pins pip to {pins['pip']}, but only {_HASHING_PIP} and newer take hashes from "
+            "constraints; pin a newer one"
+        )
+    if tools.pipx is None and desired.family == "redhat":
+        raise PatroniInstallError(
+            "require_hashes: there is no pipx, and pip3 would install it without checking hashes; install pipx in "
+            "another way first"
+        )
+    python = named_version(tools.pipx.python) if tools.pipx else None
+    if python and allows(f">={_HASHING_PYTHON}", python) is False:
+        raise PatroniInstallError(
+            f"require_hashes: pipx runs with Python {python}, for which there is no pip that takes hashes from "
+            f"constraints; install a pipx that runs with {_HASHING_PYTHON} or newer, and name it in pipx_executable"
+        )
 
 
 def _build(desired: Desired, observed: Observed) -> t.Iterator[Step]:

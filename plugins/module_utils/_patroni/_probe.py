@@ -22,11 +22,11 @@ from .._variables import NOTHING
 from . import _commands, _index, _login_shell, _output, _sources
 from ._desired import SWITCH
 from ._drift import ESSENTIAL, environment_drift
-from ._environment import named_version, read_environment, shared_libraries_problem
+from ._environment import read_environment, shared_libraries_problem
 from ._exec_start import Unit, configuration_of_process, programs_of_unit
 from ._interpreter import resolve_python
 from ._kept import examine, read_kept
-from ._observed import Configuration, Environment, Kept, Observed, Service, Tools
+from ._observed import Configuration, Environment, Kept, Observed, Service, Tools, named_version
 from ._pipx import find_pipx, parse_interpreter
 
 if t.TYPE_CHECKING:
@@ -60,7 +60,8 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     observed = replace(observed, configuration=_probe_configuration(desired, host, observed))
     environment = observed.environment
     python = known.python if known else resolve_python(desired, host, environment)
-    if desired.state == "latest" and environment is not None:
+    # For constraints with hashes, see expect_offer(); they name the version.
+    if desired.state == "latest" and environment is not None and not desired.sources.hashed:
         newest = known.newest if known else _index.newest(desired, environment, python, host)
         observed = replace(observed, newest=newest)
     observed = replace(observed, python=python)

@@ -80,8 +80,10 @@ def read_sources(params: t.Mapping[str, t.Any], account: Account, host: Host) ->
     if path and not account.assumed:
         with host.identity(account):
             limits = _read_limits(path, account)
+    if params["require_hashes"] and path is None:
+        raise PatroniInstallError("require_hashes: requires constraints, the file with the hashes")
     links, machine = tuple(params["find_links"]), os.uname().machine
-    return Sources(params["index_url"], links, params["no_index"], path, limits, machine)
+    return Sources(params["index_url"], links, params["no_index"], path, limits, machine, params["require_hashes"])
 
 
 def _read_limits(path: str, account: Account) -> tuple[Limit, ...]:
@@ -108,6 +110,12 @@ def _read_limits(path: str, account: Account) -> tuple[Limit, ...]:
     return tuple(limits)
 
 
+def without_hashes(sources: Sources) -> str:
+    """Format the limits as a constraints file that any pip takes."""
+    markers = (f" ; {limit.marker}" if limit.marker else "" for limit in sources.limits)
+    return "".join(f"{limit.name}{limit.specifier}{marker}\n" for limit, marker in zip(sources.limits, markers))
+
+
 def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str]:
     """Return the variables that set pip's package sources.
 
@@ -119,13 +127,17 @@ def pip_environment(sources: Sources, netrc: str | None = None) -> dict[str, str
         netrc: the path of the file that netrc_file() provides.
     """
     links = (_without_credentials(link) if ":" in link else _file_url(link) for link in sources.find_links)
+    constraints = _unsplit(sources.constraints) if sources.constraints else None
     chosen = {
         "NETRC": netrc,
         "PIP_INDEX_URL": _without_credentials(sources.index_url) if sources.index_url else None,
         # pip splits the list at white space.
         "PIP_FIND_LINKS": " ".join(link.replace(" ", "%20") for link in links),
         "PIP_NO_INDEX": "1" if sources.no_index else None,
-        "PIP_CONSTRAINT": _unsplit(sources.constraints) if sources.constraints else None,
+        "PIP_CONSTRAINT": constraints,
+        "PIP_REQUIRE_HASHES": "1" if sources.require_hashes else None,
+        # Newer pip does not use the other file for what builds a package.
+        "PIP_BUILD_CONSTRAINT": constraints if sources.require_hashes else None,
     }
     return {**PIP_ENVIRONMENT, **{name: value for name, value in chosen.items() if value}}
 

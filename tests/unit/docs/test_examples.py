@@ -37,6 +37,8 @@ READ = {
     ("docs/lifecycle.md", "When to restart", "yaml"): TRIED,
     ("docs/offline.md", "Make a bundle", "console"): "tests/integration/bundles.py",
     ("docs/offline.md", "Install from the bundle", "yaml"): "tests/integration/test_offline.py",
+    ("docs/offline.md", "Verify every file by its hash", "console"): "tests/integration/bundles.py",
+    ("docs/offline.md", "Verify every file by its hash", "yaml"): "tests/integration/test_hashes.py",
     ("docs/offline.md", "A private index", "yaml"): "tests/integration/test_private_index.py",
     ("docs/troubleshooting.md", "Troubleshooting", "console"): TRIED,
 }

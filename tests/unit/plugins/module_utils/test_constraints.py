@@ -70,11 +70,21 @@ def test_parse_limits(text, parsed):
 
 
 def test_markers_are_kept():
+    lines = [line for line in UV.splitlines() if "==" in line]
     assert limits(UV) == (
-        Limit("click", "==8.1.8", "python_full_version < '3.10'", "/srv/c.txt"),
-        Limit("click", "==8.3.1", "python_full_version >= '3.10'", "/srv/c.txt"),
-        Limit("colorama", "==0.4.6", "sys_platform == 'win32'", "/srv/c.txt"),
+        Limit("click", "==8.1.8", "python_full_version < '3.10'", "/srv/c.txt", lines[0]),
+        Limit("click", "==8.3.1", "python_full_version >= '3.10'", "/srv/c.txt", lines[1]),
+        Limit("colorama", "==0.4.6", "sys_platform == 'win32'", "/srv/c.txt", lines[2]),
     )
+
+
+def test_hashes_are_kept_over_continued_lines():
+    text = "click==8.3.1 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\n    # via patroni\ncolorama==0.4.6\n"
+
+    first, second = limits(text)
+
+    assert (first.hashed, " ".join(first.line.split())) == (True, "click==8.3.1 --hash=sha256:11 --hash=sha256:22")
+    assert (second.hashed, second.line) == (False, "colorama==0.4.6")
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,7 @@ def test_every_option_is_heeded(home):
         find_links=["/srv/wheels", "https://files.example.org"],
         no_index=True,
         constraints=constraints,
+        require_hashes=True,
         force=True,
     )
 
@@ -224,10 +225,11 @@ def test_every_option_is_heeded(home):
             no_index=True,
             constraints=constraints,
             limits=(
-                Limit("psycopg2-binary", "==2.9.9", file=constraints),
-                Limit("click", "<9", file=constraints),
+                Limit("psycopg2-binary", "==2.9.9", file=constraints, line="psycopg2_binary==2.9.9"),
+                Limit("click", "<9", file=constraints, line="click<9"),
             ),
             machine=os.uname().machine,
+            require_hashes=True,
         ),
         force=True,
     )

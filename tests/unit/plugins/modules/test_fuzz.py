@@ -136,6 +136,7 @@ def options(machine: Machine) -> t.Any:
         "find_links": some.lists(some.one_of(words("https://u:p%40@x/y", "file:///x", "C:x"), paths), max_size=3),
         "no_index": some.booleans(),
         "constraints": some.one_of(words(f"{base}/constraints.txt"), paths),
+        "require_hashes": some.booleans(),
         "keep": numbers,
         "return_to": some.one_of(words(f"{base}/home/.local/share/pipx/patroni/1/venvs/patroni"), paths),
         "lock_timeout": numbers,
