@@ -26,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference pictures changelog unit rootless hosts \
-	cluster test-faults machine-test matrix bench bench-quick bench-docs lock merge clean collection-path
+	cluster coverage test-faults machine-test matrix bench bench-quick bench-docs lock merge clean collection-path
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -92,6 +92,9 @@ cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them
 	tests/images/build debian12
 	molecule converge --scenario-name cluster
 	@extensions/molecule/cluster/look_around
+
+coverage: .venv/dev.stamp ## Run the unit tests and those on hosts, and print which lines of the plugins run in none
+	nox -s coverage
 
 test-faults: .venv/dev.stamp ## Run fault-injection tests on hosts and print the figures
 	nox -s faults

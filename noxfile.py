@@ -10,6 +10,7 @@ run in the development environment, .venv, which make brings up to date.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -208,6 +209,20 @@ def cluster(session: nox.Session) -> None:
     """Two real clusters, deployed, upgraded while a client writes, and failed over: pytest, molecule."""
     make(session)
     run(session, "pytest", CLUSTER_TEST, SITE_TEST, "-m", "not thorough", DURATIONS, *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def coverage(session: nox.Session) -> None:
+    """Which lines of the plugins run in the unit tests and on hosts: coverage.py. It takes as long as both."""
+    make(session, "collection-path")
+    data = BUILD / "coverage"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    run(session, "coverage", "run", f"--data-file={data / 'unit'}", "-m", "pytest", "tests/unit")
+    tests = ("tests/integration", "-m", HOSTS, f"--ignore={CLUSTER_TEST}")
+    run(session, "pytest", *tests, env={"PGEDGE_COVERAGE": str(data), "PGEDGE_REQUIRE_ENGINE": "1"})
+    run(session, "coverage", "combine", "--keep", f"--data-file={data / 'all'}", data)
+    run(session, "coverage", "report", f"--data-file={data / 'all'}")
 
 
 @nox.session(venv_backend="none", default=False)

@@ -8,12 +8,13 @@ Usage: driver.py [--count | --kill-at N | --pause-at N | --kill-after SECONDS [-
 A boundary is the moment before or after a step, before or after a command, and before each change to a file. With
 --count the number of boundaries is printed at the end, with --kill-at the process kills itself at the Nth, and with
 --pause-at it prints "paused" there and waits until its host loses power. With --kill-after it is killed from outside,
-and --tree takes what it started with it.
+and --tree takes what it started with it. If coverage.py lies next to it, it records which lines run.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import runpy
@@ -24,6 +25,7 @@ import typing as t
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = "ansible_collections.pgedge.platform.plugins.modules.patroni_install"
+RECORDS = "/var/tmp/coverage"
 FILE_CHANGES = ("mkdir", "rename", "symlink", "unlink", "fchown", "fchmod", "fsync", "utime")
 
 _Function = t.Callable[..., t.Any]
@@ -78,6 +80,18 @@ def set_boundaries(boundaries: Boundaries) -> None:
     applier._carry_out = boundaries.around(lambda self, step: carry_out.__get__(self)(step))
 
 
+def record_lines() -> None:
+    try:
+        import coverage
+    except ImportError:
+        # It is not there, or does not support this Python.
+        return
+    recorder = coverage.Coverage(data_file=f"{RECORDS}/host", data_suffix=True, source=[f"{HERE}/ansible_collections"])
+    recorder.start()
+    atexit.register(recorder.save)
+    atexit.register(recorder.stop)
+
+
 def run_module(options: str) -> None:
     from ansible.module_utils import basic
 
@@ -107,6 +121,7 @@ def main() -> None:
     parser.add_argument("options")
     arguments = parser.parse_args()
     sys.path.insert(0, HERE)
+    record_lines()
     if arguments.kill_after is not None:
         kill_after(arguments.kill_after, tree=arguments.tree, options=arguments.options)
         return

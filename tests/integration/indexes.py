@@ -73,8 +73,8 @@ def new_password() -> str:
 def download_source(constraints: Path, name: str, folder: Path) -> None:
     """Download the source distribution of a package in the version that constraints pin."""
     (pinned,) = [word for word in constraints.read_text(encoding="utf-8").split() if word.startswith(f"{name}==")]
-    command = [BIN / "python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", pinned]
-    subprocess.run([*command, "--dest", folder], check=True)
+    command: list[str | Path] = [BIN / "python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
+    subprocess.run([*command, "--dest", folder, pinned], check=True)
 
 
 @contextmanager
@@ -91,7 +91,8 @@ def serving(folders: list[Path], host: Host) -> Iterator[Index]:
 
     def logged(environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]) -> t.Iterable[bytes]:
         index.asked.append(environ["PATH_INFO"])
-        return app(environ, start_response)
+        answer: t.Iterable[bytes] = app(environ, start_response)
+        return answer
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(address).configure_cert(context)

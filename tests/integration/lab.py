@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import typing as t
 from pathlib import Path
 
 import ansible
+import coverage
 import docker
+from driver import RECORDS
 
 DRIVER = Path(__file__).parent / "driver.py"
 LAID_OUT = "/opt/driver"
@@ -34,6 +37,8 @@ Result = dict[str, t.Any]
 # What the engine's API takes to create a container.
 Kept = dict[str, t.Any]
 _PATIENCE_SECONDS = 240
+# Where to put what the hosts record of the lines that run there; nothing is recorded if it is not set.
+COVERAGE = os.environ.get("PGEDGE_COVERAGE")
 
 
 class Host:
@@ -84,6 +89,10 @@ class Host:
         ):
             self.copy(source, f"{LAID_OUT}/{target}")
 
+        if COVERAGE:
+            self.copy(Path(coverage.__file__).parent, f"{LAID_OUT}/coverage")
+            self.run("install", "--directory", "--mode=1777", RECORDS)
+
     def keep(self) -> Kept:
         """Make an image of the host as it is, and return how to boot another one like it."""
         container = _engine().containers.get(self.container)
@@ -109,6 +118,10 @@ class Host:
 
     def remove(self) -> None:
         """Remove the host, if it is there."""
+        if COVERAGE:
+            subprocess.run(
+                ["docker", "cp", "--quiet", f"{self.container}:{RECORDS}/.", COVERAGE], capture_output=True, check=False
+            )
         subprocess.run(["docker", "rm", "--force", "--volumes", self.container], stdout=subprocess.DEVNULL, check=True)
 
     def copy(self, source: Path, target: str) -> None:
