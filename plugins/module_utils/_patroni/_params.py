@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from ansible.module_utils import distro
 
@@ -187,7 +187,7 @@ def patience(params: Params) -> Patience:
     Raises:
         PatroniInstallError: a limit is negative.
     """
-    return Patience(**{name: _not_negative(params, name) for name in ("lock_timeout", "retries", "retry_delay")})
+    return Patience(**{limit.name: _not_negative(params, limit.name) for limit in fields(Patience)})
 
 
 def _not_negative(params: Params, name: str) -> int:

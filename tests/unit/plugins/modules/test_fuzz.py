@@ -19,6 +19,7 @@ from ansible.module_utils import basic
 
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import _TEMPLATE
 from ansible_collections.pgedge.platform.plugins.modules import patroni_install
+from ansible_collections.pgedge.platform.plugins.modules.patroni_install import ARGUMENT_SPEC
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Machine, module_args
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -116,7 +117,9 @@ def options(machine: Machine) -> t.Any:
         f"{base}/opt/made/bin/x.service",
     )
     numbers = some.one_of(some.integers(-2, 3), some.sampled_from([10**30, -(10**30)]))
+    simple = {"bool": some.booleans(), "int": numbers}
     every = {
+        **{name: simple[spec["type"]] for name, spec in ARGUMENT_SPEC.items() if spec["type"] in simple},
         "state": some.sampled_from(["present", "latest", "absent"]),
         "version": words("4.1.5", "4.0.11", "4", "4.1.5rc1", "1!4.0", ">=4", "4.*", ""),
         "extras": some.lists(words("etcd", "psycopg2-binary", "all", "systemd", "a b", "x]", ""), max_size=3),
@@ -134,18 +137,10 @@ def options(machine: Machine) -> t.Any:
             "https://u:secret@index.example.com/simple", "https://x", "x", "-i", "://@", "http://:@/", ""
         ),
         "find_links": some.lists(some.one_of(words("https://u:p%40@x/y", "file:///x", "C:x"), paths), max_size=3),
-        "no_index": some.booleans(),
         "constraints": some.one_of(words(f"{base}/constraints.txt"), paths),
-        "require_hashes": some.booleans(),
-        "keep": numbers,
         "return_to": some.one_of(words(f"{base}/home/.local/share/pipx/patroni/1/venvs/patroni"), paths),
-        "lock_timeout": numbers,
-        "retries": numbers,
-        "retry_delay": numbers,
-        "login_shell": some.booleans(),
-        "force": some.booleans(),
     }
-    assert set(every) == set(patroni_install.ARGUMENT_SPEC), "an option that is not fuzzed"
+    assert set(every) == set(ARGUMENT_SPEC), "an option that is not fuzzed"
     names = some.sets(some.sampled_from(sorted(every)), min_size=1, max_size=5)
     return names.flatmap(lambda chosen: some.fixed_dictionaries({name: every[name] for name in sorted(chosen)}))
 
