@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Constraints with hashes: files that were tampered with are refused before any of their code runs.
 
-Each of these files leaves a marker on the host as soon as Python starts in the environment where it is installed, or
-as soon as it is built.
+Each of these files leaves a marker on the host as soon as it is imported or built.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import shutil
@@ -45,12 +45,15 @@ def host(hosts: dict[str, Host]) -> t.Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def offered(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an index offers: one package as a source distribution only, as the public one."""
+    """The files of the public index: what it offers as source only is not a wheel here either."""
     bundle, folder = make_bundle(collections, "debian12", NEW), tmp_path_factory.mktemp("offered")
-    download_source(bundle / "constraints.txt", BUILT, folder)
+    known = make_constraints(collections).read_text(encoding="utf-8")
     for wheel in bundle.glob("*.whl"):
-        if name_of(wheel) != BUILT:
+        if hashlib.sha256(wheel.read_bytes()).hexdigest() in known:
             shutil.copy(wheel, folder)
+        else:
+            download_source(bundle / "constraints.txt", name_of(wheel), folder)
+    assert [path.suffix for path in folder.iterdir() if name_of(path) == BUILT] == [".gz"]
     return folder
 
 
@@ -62,25 +65,29 @@ def tamper(source: Path, target: Path, *names: str) -> None:
     """Copy distributions, some of which get code that leaves a marker."""
     target.mkdir()
     for path in source.iterdir():
-        shutil.copy(path, target)
-        code = f"import pathlib; pathlib.Path('{MARKERS}/{name_of(path)}').touch()\n"
         if name_of(path) not in names:
+            shutil.copy(path, target)
             continue
-        if path.suffix == ".whl":
-            with zipfile.ZipFile(target / path.name, "a") as wheel:
-                wheel.writestr(f"ran_{path.stem.partition('-')[0]}.pth", code)
-        else:
-            spoil_source(path, target / path.name, code)
+        code = f"\nimport pathlib; pathlib.Path('{MARKERS}/{name_of(path)}').touch()\n".encode()
+        (spoil_wheel if path.suffix == ".whl" else spoil_source)(path, target / path.name, code)
 
 
-def spoil_source(source: Path, target: Path, code: str) -> None:
+def spoil_wheel(source: Path, target: Path, code: bytes) -> None:
+    """Copy a wheel, with code at the end of the package of its name."""
+    with zipfile.ZipFile(source) as read, zipfile.ZipFile(target, "w") as written:
+        for entry in read.infolist():
+            added = code if entry.filename == f"{name_of(source)}/__init__.py" else b""
+            written.writestr(entry, read.read(entry) + added)
+
+
+def spoil_source(source: Path, target: Path, code: bytes) -> None:
     """Copy a source distribution, with code at the beginning of setup.py."""
     with tarfile.open(source) as read, tarfile.open(target, "w:gz") as written:
         for member in read:
             stream = read.extractfile(member)
             content = stream.read() if stream else b""
             if re.fullmatch(r"[^/]+/setup\.py", member.name):
-                content = code.encode() + content
+                content = code + content
                 member.size = len(content)
             written.addfile(member, io.BytesIO(content))
 
