@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,14 @@ def test_a_version_to_return_to_that_is_not_kept_is_not_built_without_hashes(ins
         "return_to: 4.0.11 is not kept on this host, and require_hashes does not allow building it without "
         "constraints; set version, and constraints with its hashes, instead"
     )
+
+
+def test_check_mode_without_the_account_does_not_read_the_constraints(machine, hashed, monkeypatch):
+    monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
+
+    result = machine.run(show(), check=True, constraints=hashed, require_hashes=True)
+
+    assert ("build_environment", WANTED) in steps(result)
 
 
 def test_hashes_need_constraints(machine):
