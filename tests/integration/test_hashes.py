@@ -115,7 +115,7 @@ def test_the_documented_way(host: Host, collections: Path, tmp_path: Path) -> No
     assert (host.works(), host.version()) == (True, NEW)
     (pinned,) = re.findall(r"^pip==(\S+)", constraints.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert host.shell(f"{host.pipx_home}/shared/bin/python -m pip --version", user="postgres").split()[1] == pinned
-    again = host.install(constraints=f"/srv/{constraints.name}", require_hashes=True)
+    again = host.install(constraints=f"/srv/{constraints.name}", require_hashes=True, keep=1)
     assert again["changed"] is False
 
 
