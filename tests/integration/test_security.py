@@ -126,40 +126,118 @@ def attempt(host: Host, *option_sets: dict[str, t.Any]) -> list[Result]:
 
 
 LINKS = {
-    # id: what the account does in its home
-    "patroni in bin_dir leads to shadow": "ln -sfn /etc/shadow .local/bin/patroni",
-    "patroni's temporary name in bin_dir leads to shadow": "ln -s /etc/shadow .local/bin/.patroni.new; "
-    "rm .local/bin/patroni",
-    "patroni's temporary name in bin_dir is a folder": "mkdir -p .local/bin/.patroni.new/x; rm .local/bin/patroni",
-    "bin_dir leads to /etc": "rm -r .local/bin; ln -s /etc .local/bin",
-    "bin_dir leads to a folder that root executes": "rm -r .local/bin; ln -s /etc/cron.daily .local/bin",
-    "bin_dir leads there, in folders without write permission": "rm -r .local/bin; ln -s /etc/cron.daily .local/bin; "
-    "chmod 555 .local . ",
-    "bin_dir is to be made in /etc": "rm -r .local/bin; ln -s /etc/made .local/bin",
-    "bin_dir leads to root's PATH": "rm -r .local/bin; ln -s /usr/local/bin .local/bin",
-    ".local leads to /etc": "mv .local away; ln -s /etc .local",
-    ".local leads to /root": "mv .local away; ln -s /root .local",
-    "pipx_home leads to /etc": "mv .local/share/pipx away; ln -s /etc .local/share/pipx",
-    "pipx_home is to be made in /etc": "mv .local/share/pipx away; "
-    "ln -s /etc/systemd/system/ssh.service.d .local/share/pipx",
-    "pipx_home is to be made there, in folders without write permission": "mv .local/share/pipx away; "
-    "ln -s /etc/systemd/system/ssh.service.d .local/share/pipx; chmod 555 .local/share .local .",
-    "venvs leads to /etc": "cd .local/share/pipx; mv venvs away; ln -s /etc venvs",
-    "the environment leads to /etc": "cd .local/share/pipx; ln -sfn /etc venvs/patroni",
-    "the generations lead to /etc": "cd .local/share/pipx; mv patroni away; ln -s /etc patroni",
-    "a generation leads to /etc": "cd .local/share/pipx; ln -s /etc patroni/7",
-    "the next pointer leads to /etc": "cd .local/share/pipx; ln -s /etc patroni/switch",
-    "pipx's shared libraries lead to /root": "cd .local/share/pipx; mv shared away; ln -s /root shared",
-    "links go round in circles": "cd .local/share/pipx; ln -sfn patroni venvs/patroni; "
-    "rm -r shared; ln -s shared shared",
+    # id: what the account does in its home, and how the messages of an installation and of a removal begin
+    "patroni in bin_dir leads to shadow": (
+        "ln -sfn /etc/shadow .local/bin/patroni",
+        f"Patroni {OLD} is repaired",
+        f"Patroni {OLD} is removed",
+    ),
+    "patroni's temporary name in bin_dir leads to shadow": (
+        "ln -s /etc/shadow .local/bin/.patroni.new; rm .local/bin/patroni",
+        f"Patroni {OLD} is repaired",
+        f"Patroni {OLD} is removed",
+    ),
+    "patroni's temporary name in bin_dir is a folder": (
+        "mkdir -p .local/bin/.patroni.new/x; rm .local/bin/patroni",
+        "expose_executables ",
+        f"Patroni {OLD} is removed",
+    ),
+    "bin_dir leads to /etc": (
+        "rm -r .local/bin; ln -s /etc .local/bin",
+        "unit_path: /etc/systemd/system/patroni.service must not be in",
+        "unit_path: /etc/systemd/system/patroni.service must not be in",
+    ),
+    "bin_dir leads to a folder that root executes": (
+        "rm -r .local/bin; ln -s /etc/cron.daily .local/bin",
+        "bin_dir: postgres must be able to write",
+        f"Patroni {OLD} is removed",
+    ),
+    "bin_dir leads there, in folders without write permission": (
+        "rm -r .local/bin; ln -s /etc/cron.daily .local/bin; chmod 555 .local . ",
+        "bin_dir: postgres must be able to write",
+        f"Patroni {OLD} is removed",
+    ),
+    "bin_dir is to be made in /etc": (
+        "rm -r .local/bin; ln -s /etc/made .local/bin",
+        "bin_dir: postgres must be able to write",
+        f"Patroni {OLD} is removed",
+    ),
+    "bin_dir leads to root's PATH": (
+        "rm -r .local/bin; ln -s /usr/local/bin .local/bin",
+        "bin_dir: /var/lib/postgresql/.local/bin must not be on root's PATH",
+        "bin_dir: /var/lib/postgresql/.local/bin must not be on root's PATH",
+    ),
+    ".local leads to /etc": (
+        "mv .local away; ln -s /etc .local",
+        "pipx_home: postgres must be able to write",
+        "Patroni is removed",
+    ),
+    ".local leads to /root": (
+        "mv .local away; ln -s /root .local",
+        "pipx_home: postgres must be able to write",
+        "Patroni is removed",
+    ),
+    "pipx_home leads to /etc": (
+        "mv .local/share/pipx away; ln -s /etc .local/share/pipx",
+        "unit_path: /etc/systemd/system/patroni.service must not be in",
+        "unit_path: /etc/systemd/system/patroni.service must not be in",
+    ),
+    "pipx_home is to be made in /etc": (
+        "mv .local/share/pipx away; ln -s /etc/systemd/system/ssh.service.d .local/share/pipx",
+        "pipx_home: postgres must be able to write",
+        "Patroni is removed",
+    ),
+    "pipx_home is to be made there, in folders without write permission": (
+        "mv .local/share/pipx away; ln -s /etc/systemd/system/ssh.service.d .local/share/pipx; "
+        "chmod 555 .local/share .local .",
+        "pipx_home: postgres must be able to write",
+        "Patroni is removed",
+    ),
+    "venvs leads to /etc": (
+        "cd .local/share/pipx; mv venvs away; ln -s /etc venvs",
+        "switch_environment ",
+        "remove_directory ",
+    ),
+    "the environment leads to /etc": (
+        "cd .local/share/pipx; ln -sfn /etc venvs/patroni",
+        f"Patroni {OLD} is reinstalled",
+        f"Patroni {OLD} is removed",
+    ),
+    "the generations lead to /etc": (
+        "cd .local/share/pipx; mv patroni away; ln -s /etc patroni",
+        "build_environment ",
+        "Patroni is removed",
+    ),
+    "a generation leads to /etc": (
+        "cd .local/share/pipx; ln -s /etc patroni/7",
+        f"Patroni {OLD} is repaired",
+        f"Patroni {OLD} is removed",
+    ),
+    "the next pointer leads to /etc": (
+        "cd .local/share/pipx; ln -s /etc patroni/switch",
+        f"Patroni {OLD} is repaired",
+        f"Patroni {OLD} is removed",
+    ),
+    "pipx's shared libraries lead to /root": (
+        "cd .local/share/pipx; mv shared away; ln -s /root shared",
+        "nothing to do",
+        f"Patroni {OLD} is removed",
+    ),
+    "links go round in circles": (
+        "cd .local/share/pipx; ln -sfn patroni venvs/patroni; rm -r shared; ln -s shared shared",
+        f"Patroni {OLD} is installed",
+        f"Patroni {OLD} is removed",
+    ),
 }
 
 
-@pytest.mark.parametrize("plant", LINKS.values(), ids=LINKS.keys())
-def test_planted_links(host: Host, plant: str) -> None:
+@pytest.mark.parametrize(("plant", "installed", "removed"), LINKS.values(), ids=LINKS.keys())
+def test_planted_links(host: Host, plant: str, installed: str, removed: str) -> None:
     with unharmed(host):
         host.shell(f"cd {host.home}; {plant}", user="postgres")
-        attempt(host, {"version": OLD}, {"state": "absent"})
+        results = attempt(host, {"version": OLD}, {"state": "absent"})
+    for result, message in zip(results, (installed, removed), strict=True):
+        assert result["msg"].startswith(message)
 
 
 CONTENT = {
