@@ -27,6 +27,7 @@ MACHINE_TEST = "tests/integration/test_machine.py"
 DURATIONS = "--durations=40"
 # Marked as thorough is what shows little more than another test, and takes minutes.
 HOSTS = "hosts and not thorough" if os.environ.get("PGEDGE_SHORT") == "1" else "hosts"
+HOST_TESTS = ("tests/integration", "-m", HOSTS, f"--ignore={CLUSTER_TEST}")
 # What is checked for types besides the plugins: directories to import from, and patterns of files.
 TYPED = [
     (
@@ -201,7 +202,7 @@ def rootless(session: nox.Session) -> None:
 def hosts(session: nox.Session) -> None:
     """Real installations on hosts booted in Docker: pytest, molecule."""
     make(session)
-    run(session, "pytest", "tests/integration", "-m", HOSTS, f"--ignore={CLUSTER_TEST}", DURATIONS, *session.posargs)
+    run(session, "pytest", *HOST_TESTS, DURATIONS, *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -219,8 +220,8 @@ def coverage(session: nox.Session) -> None:
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     run(session, "coverage", "run", f"--data-file={data / 'unit'}", "-m", "pytest", "tests/unit")
-    tests = ("tests/integration", "-m", HOSTS, f"--ignore={CLUSTER_TEST}")
-    run(session, "pytest", *tests, env={"PGEDGE_COVERAGE": str(data), "PGEDGE_REQUIRE_ENGINE": "1"})
+    run(session, "coverage", "report", f"--data-file={data / 'unit'}")
+    run(session, "pytest", *HOST_TESTS, env={"PGEDGE_COVERAGE": str(data), "PGEDGE_REQUIRE_ENGINE": "1"})
     run(session, "coverage", "combine", "--keep", f"--data-file={data / 'all'}", data)
     run(session, "coverage", "report", f"--data-file={data / 'all'}")
 

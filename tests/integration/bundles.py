@@ -52,12 +52,12 @@ def make_constraints(collections: Path) -> Path:
     return top / f"constraints-{DOCUMENTED_VERSION}.txt"
 
 
-def _type(command: str, collections: Path, folder: Path) -> None:
+def _type(command: str, collections: Path, directory: Path) -> None:
     """Run a documented command on the controller."""
     command = command.replace("~/.ansible/collections", str(collections))
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-c", command], cwd=directory, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 

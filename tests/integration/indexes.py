@@ -70,15 +70,15 @@ def new_password() -> str:
     return f"s3cr/et@{secrets.token_hex(6)}:%&+#?$'"
 
 
-def download_source(constraints: Path, name: str, folder: Path) -> None:
+def download_source(constraints: Path, name: str, directory: Path) -> None:
     """Download the source distribution of a package in the version that constraints pin."""
     (pinned,) = [word for word in constraints.read_text(encoding="utf-8").split() if word.startswith(f"{name}==")]
     command: list[str | Path] = [BIN / "python", "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
-    subprocess.run([*command, "--dest", folder, pinned], check=True)
+    subprocess.run([*command, "--dest", directory, pinned], check=True)
 
 
 @contextmanager
-def serving(folders: list[Path], host: Host) -> Iterator[Index]:
+def serving(directories: list[Path], host: Host) -> Iterator[Index]:
     """Serve packages to hosts in containers, over TLS, to who knows the password."""
     gateway = "{{.NetworkSettings.Networks.bridge.Gateway}}"
     command = ["docker", "inspect", "--format", gateway, host.container]
@@ -86,7 +86,7 @@ def serving(folders: list[Path], host: Host) -> Iterator[Index]:
     authority = trustme.CA()
     index = Index(address, authority.cert_pem.bytes(), new_password())
     app = pypiserver.app(
-        roots=folders, disable_fallback=True, authenticate=["list", "download", "update"], auther=index.takes
+        roots=directories, disable_fallback=True, authenticate=["list", "download", "update"], auther=index.takes
     )
 
     def logged(environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]) -> t.Iterable[bytes]:

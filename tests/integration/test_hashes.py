@@ -47,15 +47,15 @@ def host(hosts: dict[str, Host]) -> t.Iterator[Host]:
 @pytest.fixture(scope="module")
 def offered(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the public index: what it offers as source only is not a wheel here either."""
-    bundle, folder = make_bundle(collections, "debian12", NEW), tmp_path_factory.mktemp("offered")
+    bundle, directory = make_bundle(collections, "debian12", NEW), tmp_path_factory.mktemp("offered")
     known = make_constraints(collections).read_text(encoding="utf-8")
     for wheel in bundle.glob("*.whl"):
         if hashlib.sha256(wheel.read_bytes()).hexdigest() in known:
-            shutil.copy(wheel, folder)
+            shutil.copy(wheel, directory)
         else:
-            download_source(bundle / "constraints.txt", name_of(wheel), folder)
-    assert [path.suffix for path in folder.iterdir() if name_of(path) == BUILT] == [".gz"]
-    return folder
+            download_source(bundle / "constraints.txt", name_of(wheel), directory)
+    assert [path.suffix for path in directory.iterdir() if name_of(path) == BUILT] == [".gz"]
+    return directory
 
 
 def name_of(path: Path) -> str:
@@ -174,9 +174,9 @@ def test_without_hashes_each_of_these_files_would_have_run(
     assert markers(host) == sorted(TAMPERED)
 
 
-def install_from(host: Host, index: t.Any, folder: Path, constraints: Path, **options: t.Any) -> dict[str, t.Any]:
-    (folder / "ca.pem").write_bytes(index.ca)
-    host.copy(folder / "ca.pem", CA)
+def install_from(host: Host, index: t.Any, directory: Path, constraints: Path, **options: t.Any) -> dict[str, t.Any]:
+    (directory / "ca.pem").write_bytes(index.ca)
+    host.copy(directory / "ca.pem", CA)
     host.copy(constraints, "/srv/c.txt")
     return host.install(
         index_url=index.url("/simple/"), constraints="/srv/c.txt", retries=0, environment=ENVIRONMENT, **options

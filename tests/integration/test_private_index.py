@@ -49,10 +49,10 @@ print(looks)
 def index(hosts: dict[str, Host], collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     """The bundles as an index, where one package is source only, as on the public one."""
     sources = tmp_path_factory.mktemp("sources")
-    folders = [make_bundle(collections, name, VERSION) for name in ("debian12", "el9")]
-    download_source(folders[0] / "constraints.txt", "python-etcd", sources)
+    directories = [make_bundle(collections, name, VERSION) for name in ("debian12", "el9")]
+    download_source(directories[0] / "constraints.txt", "python-etcd", sources)
     served = tmp_path_factory.mktemp("served")
-    for path in (*sources.iterdir(), *(wheel for folder in folders for wheel in folder.glob("*.whl"))):
+    for path in (*sources.iterdir(), *(wheel for directory in directories for wheel in directory.glob("*.whl"))):
         if not path.name.startswith("python_etcd-") or path.parent == sources:
             (served / path.name).write_bytes(path.read_bytes())
     with serving([served], hosts["debian12"]) as index:

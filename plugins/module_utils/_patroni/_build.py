@@ -103,15 +103,7 @@ class Builder:
         try:
             with self._pipx_environment(step) as environment:
                 self._make_shared_libraries(self.pipx, step, environment)
-                run_patiently(
-                    self._host,
-                    self._patience,
-                    argv,
-                    environment,
-                    self._desired.account,
-                    inherit=BUILD,
-                    examine=lambda completed: self._examine(step, completed),
-                )
+                self._run(argv, environment, lambda completed: self._examine(step, completed))
         except CommandError as error:
             raise self._explain(step, error) from error
 
@@ -121,16 +113,20 @@ class Builder:
         See docs/performance.md for the time saved. Newer pipx also runs that pip from its wheel, but does not find
         Debian's wheel. If something is missing or fails, pipx proceeds in its own way.
         """
-        lines = [limit.line for limit in self._desired.sources.limits if limit.name == "pip" and limit.hashed]
-        if lines:
-            self._install_hashed_pip(pipx, step, lines, environment)
-            return
         account, path = self._desired.account, self._desired.shared_libraries
-        wheel = find_pip_wheel()
         with self._host.identity(account):
             python = parse_interpreter(_files.read_text(pipx.path) or "")
-            if wheel is None or python is None or os.path.lexists(path):
-                return
+            missing = not os.path.lexists(path)
+        lines = [limit.line for limit in self._desired.sources.limits if limit.name == "pip" and limit.hashed]
+        if lines:
+            if missing:
+                argv = _commands.make_environment(python or "python3", path)
+                expect_success(self._host.run(argv, inherit=NOTHING, account=account))
+            self._install_hashed_pip(step, lines, environment)
+            return
+        wheel = find_pip_wheel()
+        if wheel is None or python is None or not missing:
+            return
         for argv in make_shared_libraries(python, path, wheel, pipx.version or ""):
             if self._host.run(argv, inherit=BUILD, account=account, environment=environment).rc != 0:
                 with self._host.identity(account):
@@ -138,7 +134,7 @@ class Builder:
                 return
 
     def _install_hashed_pip(
-        self, pipx: Pipx, step: BuildEnvironment, lines: t.Sequence[str], environment: t.Mapping[str, str]
+        self, step: BuildEnvironment, lines: t.Sequence[str], environment: t.Mapping[str, str]
     ) -> None:
         """Bring the pip that takes hashes from constraints, with its own hash checked by the pip that is there.
 
@@ -150,26 +146,28 @@ class Builder:
         Raises:
             CommandError: the hash does not match, or the index does not answer.
         """
-        account, path, file = self._desired.account, self._desired.shared_libraries, f"{step.generation}/pip.txt"
+        file = f"{step.generation}/pip.txt"
         variables = {**environment, "PIP_CONSTRAINT": os.devnull, "PIP_BUILD_CONSTRAINT": os.devnull}
-        with self._host.identity(account):
-            python = parse_interpreter(_files.read_text(pipx.path) or "") or "python3"
-            missing = not os.path.lexists(path)
+        with self._host.identity(self._desired.account):
             _files.write_private(file, "".join(f"{line}\n" for line in lines))
-        if missing:
-            made = self._host.run(_commands.make_environment(python, path), inherit=NOTHING, account=account)
-            expect_success(made)
-        run_patiently(
-            self._host,
-            self._patience,
-            install_hashed(path, file),
-            variables,
-            account,
-            inherit=BUILD,
-            examine=lambda completed: self._read_pip_log(step, completed),
-        )
-        with self._host.identity(account):
+        argv = install_hashed(self._desired.shared_libraries, file)
+        self._run(argv, variables, lambda completed: self._read_pip_log(step, completed))
+        with self._host.identity(self._desired.account):
             _files.remove_file(file)
+
+    def _run(
+        self,
+        argv: t.Sequence[str],
+        environment: t.Mapping[str, str],
+        examine: t.Callable[[Completed], Completed],
+    ) -> None:
+        """Run a part of a build as the account, until it succeeds or patience ends.
+
+        Raises:
+            CommandError: it failed.
+        """
+        account = self._desired.account
+        run_patiently(self._host, self._patience, argv, environment, account, inherit=BUILD, examine=examine)
 
     def _explain(self, step: BuildEnvironment, error: CommandError) -> CommandError:
         """Distinguish packages missing from an index or a wheelhouse from an index that did not answer."""
@@ -206,15 +204,7 @@ class Builder:
         argv = pipx_inject(self.pipx.path, step.injected)
         try:
             with self._pipx_environment(step) as environment:
-                run_patiently(
-                    self._host,
-                    self._patience,
-                    argv,
-                    environment,
-                    account,
-                    inherit=BUILD,
-                    examine=lambda completed: self._read_pip_log(step, completed),
-                )
+                self._run(argv, environment, lambda completed: self._read_pip_log(step, completed))
         except CommandError as error:
             raise CommandError(
                 f"{', '.join(step.injected)}, which somebody added to the environment in use, cannot be "
