@@ -59,8 +59,9 @@ PIP: Inherited = NETWORK | {
     "PIP_USE_FEATURE",
 }
 
-# A build by the account needs space, which a small /tmp may lack. Not for root, which would write where TMPDIR leads.
-BUILD: Inherited = PIP | {"TMPDIR"}
+# A build by the account needs space, which a small /tmp or home may lack. Not for root, which would write where these
+# lead, and install from such a cache.
+BUILD: Inherited = PIP | {"PIP_CACHE_DIR", "PIP_NO_CACHE_DIR", "TMPDIR"}
 
 
 def variables(

@@ -21,10 +21,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from lab import steps
+from lab import BIN, CHECKOUT, steps
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
 MYSELF = pwd.getpwuid(os.getuid())
 # There on every system, with a home that is not its own to write.
 UNPRIVILEGED = "daemon"
@@ -185,9 +183,11 @@ def test_unit_starts_the_installed_patroni_as_the_account(results, demo_dir):
     assert f"{demo_dir}/config/patroni.yaml" in unit
 
 
-def test_nothing_is_written_to_the_account_s_home(results):
+def test_nothing_is_written_to_the_account_s_home(results, demo_dir):
     before, after = results["home"]
     assert after == before
+    # It may have been there before; pip keeps its files where the playbook says.
+    assert any((demo_dir / "cache" / "pip").iterdir())
 
 
 @pytest.fixture

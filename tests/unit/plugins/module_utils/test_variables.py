@@ -53,6 +53,8 @@ def passed(kind, session):
         ("PIP_DEFAULT_TIMEOUT", "PIP"),
         ("PIP_USE_FEATURE", "PIP"),
         ("NETRC", "PIP"),
+        ("PIP_CACHE_DIR", "BUILD"),
+        ("PIP_NO_CACHE_DIR", "BUILD"),
         ("TMPDIR", "BUILD"),
     ],
 )

@@ -26,7 +26,7 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import
 
 NETWORK = {"https_proxy": "http://proxy.example.org:3128", "NO_PROXY": "localhost", "SSL_CERT_FILE": "/etc/pki/ca.crt"}
 OF_PIP = {"PIP_EXTRA_INDEX_URL": "https://example.org/simple", "PIP_CERT": "/etc/pki/ca.crt", "NETRC": "/etc/netrc"}
-OF_THE_TASK = {**NETWORK, **OF_PIP, "TMPDIR": "/var/tmp/big"}
+OF_THE_TASK = {**NETWORK, **OF_PIP, "PIP_CACHE_DIR": "/var/tmp/cache", "TMPDIR": "/var/tmp/big"}
 
 
 @pytest.mark.parametrize(
