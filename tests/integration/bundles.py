@@ -9,11 +9,10 @@ import functools
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
+from lab import BIN, CHECKOUT
+
 DOCUMENTED_PYTHON, DOCUMENTED_VERSION = "3.11", "4.1.5"
 PYTHONS = {"debian12": "3.11", "el9": "3.9"}
 
@@ -60,20 +59,3 @@ def _type(command: str, collections: Path, directory: Path) -> None:
         ["bash", "-c", command], cwd=directory, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-
-
-def play(collections: Path, folder: Path, playbook: str, host: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run a playbook on a container with the built collection, in a directory that holds the files that it names."""
-    (folder / "playbook.yml").write_text(playbook, encoding="utf-8")
-    (folder / "hosts.ini").write_text(
-        f"[pgedge]\n{host} ansible_connection=community.docker.docker ansible_python_interpreter=/usr/bin/python3\n",
-        encoding="utf-8",
-    )
-    environment = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections),
-        "ANSIBLE_HOME": str(folder / "ansible"),
-        "ANSIBLE_NOCOLOR": "1",
-    }
-    command: list[str | Path] = [BIN / "ansible-playbook", "--inventory", "hosts.ini", *options, "playbook.yml"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -11,16 +11,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import typing as t
 import warnings
 from pathlib import Path
 
 import pytest
-from lab import Host, Kept
+from lab import BIN, CHECKOUT, Host, Kept, miss
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
 IMAGES = {
     "debian12": "MOLECULE_IMAGE_DEBIAN12",
     "debian13": "MOLECULE_IMAGE_DEBIAN13",
@@ -29,13 +26,6 @@ IMAGES = {
 BUILD_TOOLS = {"mmdebstrap": "mmdebstrap", "rpmbuild": "rpm", "createrepo_c": "createrepo-c"}
 
 Molecule = t.Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def miss(reason: str) -> None:
-    """End the test for want of something on this machine."""
-    if os.environ.get("PGEDGE_REQUIRE_ENGINE") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

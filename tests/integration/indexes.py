@@ -21,8 +21,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pypiserver
 import trustme
-from bundles import BIN
-from lab import Host
+from lab import BIN, Host
 
 NAME = "deploy"
 # Where a host has the certificate, and what pip needs to know.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 import typing as t
 from pathlib import Path
@@ -15,8 +16,11 @@ from pathlib import Path
 import ansible
 import coverage
 import docker
+import pytest
 from driver import RECORDS
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
 DRIVER = Path(__file__).parent / "driver.py"
 LAID_OUT = "/opt/driver"
 MODULE = "pgedge.platform.patroni_install"
@@ -33,12 +37,25 @@ postgresql:
   data_dir: /tmp/no-data
   authentication: {superuser: {username: x, password: x}, replication: {username: x, password: x}}
 """
+ROLE = """
+- hosts: all
+  gather_facts: false
+  roles:
+    - pgedge.platform.install_patroni
+"""
 Result = dict[str, t.Any]
 # What the engine's API takes to create a container.
 Kept = dict[str, t.Any]
 _PATIENCE_SECONDS = 240
 # Where to put what the hosts record of the lines that run there; nothing is recorded if it is not set.
 COVERAGE = os.environ.get("PGEDGE_COVERAGE")
+
+
+def miss(reason: str) -> None:
+    """End the test for want of something on this machine."""
+    if os.environ.get("PGEDGE_REQUIRE_ENGINE") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 class Host:
@@ -150,6 +167,29 @@ class Host:
 
     def version(self) -> str:
         return self.run(f"{self.bin_dir}/patroni", "--version", user="postgres").stdout.split()[-1]
+
+    def inventory(self) -> str:
+        """The line of an inventory by which Ansible reaches the host."""
+        return (
+            f"{self.name} ansible_connection=community.docker.docker ansible_host={self.container} "
+            "ansible_python_interpreter=/usr/bin/python3"
+        )
+
+    def play(
+        self, collections: Path, directory: Path, playbook: str, *options: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook on the host with a built collection, in a directory that holds the files that it names."""
+        (directory / "playbook.yml").write_text(playbook, encoding="utf-8")
+        (directory / "hosts.ini").write_text(f"[pgedge]\n{self.inventory()}\n", encoding="utf-8")
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            "ANSIBLE_HOME": str(directory / "ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "1",
+        }
+        command: list[str | Path] = [BIN / "ansible-playbook", "--inventory", "hosts.ini", *options, "playbook.yml"]
+        return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
     def _exec(self, user: str, *argv: str) -> list[str]:
         return ["docker", "exec", "--user", user, "--workdir", "/", "--env", "HOME=/", self.container, *argv]

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import BIN, CHECKOUT, miss
+from lab import BIN, CHECKOUT, miss
 
 pytestmark = [pytest.mark.hosts, pytest.mark.thorough]
 

@@ -12,21 +12,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
+import matrix
 import pytest
+from lab import BIN, CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
 SCENARIO = CHECKOUT / "extensions" / "molecule" / "default"
 CONTAINER = "pgedge-platform-test-matrix"
 # What the module imports beyond the pure Python of the standard library.
 PROBE = "import ctypes, fcntl, grp, pwd, select, sys; print('%d.%d' % sys.version_info[:2])"
-
-sys.path.insert(0, str(CHECKOUT / "tests"))
-import matrix  # noqa: E402
 
 pytestmark = pytest.mark.hosts
 

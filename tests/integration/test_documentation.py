@@ -15,8 +15,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from bundles import BIN, CHECKOUT, commands, documented
-from lab import Host
+from bundles import commands, documented
+from lab import BIN, CHECKOUT, Host
 
 pytestmark = pytest.mark.hosts
 

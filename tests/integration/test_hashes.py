@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bundles import DOCUMENTED_VERSION, documented, make_bundle, make_constraints, play
+from bundles import DOCUMENTED_VERSION, documented, make_bundle, make_constraints
 from indexes import CA, ENVIRONMENT, download_source, serving
 from lab import Host, actions
 
@@ -110,7 +110,7 @@ def test_the_documented_way(host: Host, collections: Path, tmp_path: Path) -> No
     shutil.copy(constraints, tmp_path)
     playbook = documented("Verify every file by its hash", "yaml", "docs/offline.md")
 
-    done = play(collections, tmp_path, playbook, host.container)
+    done = host.play(collections, tmp_path, playbook)
 
     assert done.returncode == 0, done.stdout
     assert (host.works(), host.version()) == (True, NEW)

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bundles import play
-from lab import CONFIGURATION, UNIT, Host, actions, steps
+from lab import CONFIGURATION, ROLE, UNIT, Host, actions, steps
 
 pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("hosts")]
 
@@ -143,14 +142,6 @@ def test_nobody_sees_a_gap(
     assert host.version() == OLD
 
 
-ROLE = """
-- hosts: pgedge
-  gather_facts: false
-  roles:
-    - pgedge.platform.install_patroni
-"""
-
-
 @LONG
 def test_return_without_an_index(
     installed: Host, collections: Path, tmp_path: Path, figures: t.Callable[..., None]
@@ -165,9 +156,7 @@ def test_return_without_an_index(
     for _round in range(ROUNDS):
         for name, version in (("rerun", in_use), ("return", kept_version)):
             began = time.monotonic()
-            played = play(
-                collections, tmp_path, ROLE, host.container, *options, f"--extra-vars=patroni_version={version}"
-            )
+            played = host.play(collections, tmp_path, ROLE, *options, f"--extra-vars=patroni_version={version}")
             seconds[name].append(time.monotonic() - began)
             assert played.returncode == 0, played.stdout
             assert f"changed={int(name == 'return')} " in played.stdout

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bundles import BIN, CHECKOUT, DOCUMENTED_VERSION, documented, make_bundle, play
-from lab import Host, actions, steps
+from bundles import DOCUMENTED_VERSION, documented, make_bundle
+from lab import BIN, CHECKOUT, Host, actions, steps
 
 MAKE_BUNDLE = CHECKOUT / "scripts" / "make_bundle.py"
 OLD, NEW = "4.0.11", DOCUMENTED_VERSION
@@ -84,7 +84,7 @@ def test_the_documented_way_and_the_life_after_it(
     host.copy(wheel, f"/srv/{wheel.name}")
     playbook = documented("Install from the bundle", "yaml", "docs/offline.md").replace(NEW, OLD)
     with cut_off(host):
-        done = play(collections, bundles[OLD].parent, playbook, host.container)
+        done = host.play(collections, bundles[OLD].parent, playbook)
         assert done.returncode == 0, f"{done.stdout}{done.stderr}"
         assert "changed=2" in done.stdout
         assert (host.works(), host.version()) == (True, OLD)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bundles import DOCUMENTED_VERSION, documented, make_bundle, play
+from bundles import DOCUMENTED_VERSION, documented, make_bundle
 from indexes import CA, ENVIRONMENT, Index, download_source, new_password, serving
 from lab import LAID_OUT, Host, Result, actions
 
@@ -225,7 +225,7 @@ def test_ansible(el9: Host, index: Index, collections: Path, tmp_path: Path) -> 
     playbook = documented("A private index", "yaml", "docs/offline.md").replace("packages.example.com", index.address)
     asked = len(index.asked)
     with watched(host, index) as said:
-        done = play(collections, tmp_path, playbook, host.container, "--extra-vars=@secrets.yml", "--diff", "-vvv")
+        done = host.play(collections, tmp_path, playbook, "--extra-vars=@secrets.yml", "--diff", "-vvv")
         said.append(f"{done.stdout}{done.stderr}")
     assert done.returncode == 0, done.stdout
     assert (host.works(), host.version()) == (True, VERSION)

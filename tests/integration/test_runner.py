@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import os
-import sys
 import typing as t
 from pathlib import Path
 
 import ansible_runner
 import pytest
-from lab import Host, steps
+from lab import BIN, Host, steps
 
 pytestmark = pytest.mark.hosts
 
-BIN = Path(sys.executable).parent
 PLAYBOOK = """
 - hosts: pgedge
   gather_facts: false

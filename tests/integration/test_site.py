@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from lab import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 OLD, NEW = "4.0.11", "4.1.5"
 
 
