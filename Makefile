@@ -26,16 +26,27 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference pictures changelog unit rootless hosts \
-	cluster coverage test-faults machine-test matrix bench bench-quick bench-docs lock merge clean collection-path
+	cluster coverage test-faults machine-test matrix bench bench-quick bench-docs lock merge clean collection-path release-check
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n -e 's/^#@ /\n/p' -e 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+	@echo
 	@echo "Each check alone: .venv/bin/nox -l lists them, .venv/bin/nox -s NAME runs one."
+
+#@ Use
 
 demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 	@demo/run
 
-build: $(INSTALLED)/MANIFEST.json ## Build the collection and install it below ./.build
+cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them running, and print how to inspect them
+	tests/images/build debian12
+	molecule converge --scenario-name cluster
+	@extensions/molecule/cluster/look_around
+
+merge: ## Merge module, role and playbooks into a checkout of the platform, INTO=path; preview with CHECK=1
+	@$(PYTHON) scripts/merge_into_platform.py $(if $(CHECK),--check) $(if $(INTO),"$(INTO)")
+
+#@ Check
 
 test: checks installs cluster-test ## Run every check that this machine allows; skipped checks are listed at the end
 	@python tests/matrix.py table
@@ -46,14 +57,46 @@ checks: .venv/dev.stamp ## Run the checks that install nothing: style, types, do
 installs: .venv/dev.stamp ## Run the installation tests: on this machine, and on hosts in Docker
 	nox --tags real
 
-cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over two clusters, and print the figures
-	nox -s cluster
-
 lint: .venv/dev.stamp ## Check style and types
 	nox -s lint types yaml ansible_lint licenses
 
 docs-check: .venv/dev.stamp ## Check spelling and wording, and that the documentation renders and is current
 	nox -s prose docs changelog
+
+unit: .venv/dev.stamp ## Run the unit tests
+	nox -s unit
+
+rootless: .venv/dev.stamp ## Install on this machine, without root
+	nox -s rootless
+
+hosts: .venv/dev.stamp ## Install on hosts booted in Docker
+	nox -s hosts
+
+cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over two clusters, and print the figures
+	nox -s cluster
+
+cluster-test-all: .venv/dev.stamp ## Run cluster-test with every failing upgrade, other kinds of clusters, and interruptions
+	nox -s cluster_all
+
+machine-test: .venv/dev.stamp ## Install on virtual machines, with SELinux and power cuts
+	nox -s machine
+
+test-faults: .venv/dev.stamp ## Run fault-injection tests on hosts and print the figures
+	nox -s faults
+
+coverage: .venv/dev.stamp ## Run the unit tests and those on hosts, and print which lines of the plugins run in none
+	nox -s coverage
+
+bench-quick: .venv/dev.stamp build ## Run one round of each benchmark, to check that it works
+	tests/images/build debian12
+	python bench/run.py --quick
+
+matrix: .venv/dev.stamp ## Print the results of the last runs for each ansible-core and Python
+	@python tests/matrix.py table
+
+#@ Maintain and release
+
+build: $(INSTALLED)/MANIFEST.json ## Build the collection and install it below ./.build
 
 site: .venv/dev.stamp build ## Build the documentation site below ./.build/site
 	rm -rf $(PAGES) .build/site
@@ -73,55 +116,22 @@ pictures: .venv/dev.stamp build ## Redraw docs/images: overview (needs graphviz)
 	python bench/plot.py docs/bench.json docs/images/bench.png
 	python docs/_site/make_pictures.py
 
+release-check: .venv/dev.stamp ## Make the files of a release below ./.build/release, and try them with each ansible-core
+	nox -s release_check
+
 changelog: .venv/dev.stamp collection-path ## Merge the changelog fragments into a release
 	cd $(CHECKED) && antsibull-changelog release
-
-unit: .venv/dev.stamp ## Run the unit tests
-	nox -s unit
-
-rootless: .venv/dev.stamp ## Install on this machine, without root
-	nox -s rootless
-
-hosts: .venv/dev.stamp ## Install on hosts booted in Docker
-	nox -s hosts
-
-cluster-test-all: .venv/dev.stamp ## Run cluster-test with every failing upgrade, other kinds of clusters, and interruptions
-	nox -s cluster_all
-
-cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them running, and print how to inspect them
-	tests/images/build debian12
-	molecule converge --scenario-name cluster
-	@extensions/molecule/cluster/look_around
-
-coverage: .venv/dev.stamp ## Run the unit tests and those on hosts, and print which lines of the plugins run in none
-	nox -s coverage
-
-test-faults: .venv/dev.stamp ## Run fault-injection tests on hosts and print the figures
-	nox -s faults
-
-machine-test: .venv/dev.stamp ## Install on a virtual machine, with SELinux and power cuts
-	nox -s machine
-
-matrix: .venv/dev.stamp ## Print the results of the last runs for each ansible-core and Python
-	@python tests/matrix.py table
-
-lock: .venv/dev.stamp ## Renew the locked dependencies
-	nox -s lock
-
-merge: ## Merge module, role and playbooks into a checkout of the platform, INTO=path; preview with CHECK=1
-	@$(PYTHON) scripts/merge_into_platform.py $(if $(CHECK),--check) $(if $(INTO),"$(INTO)")
 
 bench: .venv/dev.stamp build ## Measure against ping, tasks and bare commands on hosts over ssh; takes an hour
 	tests/images/build debian12
 	python bench/run.py
 
-bench-quick: .venv/dev.stamp build ## Run one round of each benchmark, to check that it works
-	tests/images/build debian12
-	python bench/run.py --quick
-
 bench-docs: .venv/dev.stamp build ## Run the benchmark and write the figures into docs/performance.md
 	tests/images/build debian12
 	python bench/run.py --publish
+
+lock: .venv/dev.stamp ## Renew the locked dependencies
+	nox -s lock
 
 clean: ## Remove everything that make created
 	rm -rf .ansible .build .cache .demo .mypy_cache .pytest_cache .ruff_cache .venv collections

@@ -9,6 +9,8 @@ run in the development environment, .venv, which make brings up to date.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import sys
@@ -21,12 +23,16 @@ BIN = CHECKOUT / ".venv" / "bin"
 BUILD = CHECKOUT / ".build"
 CHECKED = CHECKOUT / "collections" / "ansible_collections" / "pgedge" / "platform"
 INSTALLED = BUILD / "collections" / "ansible_collections" / "pgedge" / "platform"
+RELEASE = BUILD / "release"
+# By type, what ansible-doc shows.
+DOCUMENTED = (("module", "patroni_install"), ("role", "install_patroni"))
 CLUSTER_TEST = "tests/integration/test_cluster.py"
 SITE_TEST = "tests/integration/test_site.py"
 MACHINE_TEST = "tests/integration/test_machine.py"
 DURATIONS = "--durations=40"
 # Marked as thorough is what shows little more than another test, and takes minutes.
-HOSTS = "hosts and not thorough" if os.environ.get("PGEDGE_SHORT") == "1" else "hosts"
+THOROUGH = "not thorough" if os.environ.get("PGEDGE_SHORT") == "1" else ""
+HOSTS = " and ".join(filter(None, ("hosts", THOROUGH)))
 HOST_TESTS = ("tests/integration", "-m", HOSTS, f"--ignore={CLUSTER_TEST}")
 # What is checked for types besides the plugins: directories to import from, and patterns of files.
 TYPED = [
@@ -117,7 +123,7 @@ def ansible_lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Documentation: ansible-doc and antsibull-docs take it, generated files are current, links in the tarball work."""
     make(session, "build")
-    for kind, name in (("module", "patroni_install"), ("role", "install_patroni")):
+    for kind, name in DOCUMENTED:
         session.run("ansible-doc", "--type", kind, f"pgedge.platform.{name}", external=True, silent=True)
     # It logs to the home of whoever calls it.
     home = {"HOME": str(BUILD)}
@@ -236,9 +242,9 @@ def cluster_all(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False)
 def machine(session: nox.Session) -> None:
-    """A virtual machine: SELinux enforcing, and the power cut: pytest, QEMU."""
+    """Virtual machines: SELinux enforcing, power cuts, and the next Debian: pytest, QEMU."""
     make(session)
-    run(session, "pytest", MACHINE_TEST, *session.posargs)
+    run(session, "pytest", MACHINE_TEST, "-m", THOROUGH, DURATIONS, *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)
@@ -248,6 +254,49 @@ def faults(session: nox.Session) -> None:
     full = {"PGEDGE_FAULTS": "full", "PGEDGE_REQUIRE_ENGINE": "1"}
     tests = [f"tests/integration/test_{name}.py" for name in ("lifecycle", "faults")]
     run(session, "pytest", *tests, *session.posargs, env=full)
+
+
+@nox.session(venv_backend="none", default=False)
+def release_check(session: nox.Session) -> None:
+    """The files of a release, installed with each ansible-core, and used to install Patroni without root."""
+    make(session, "collection-path", "site")
+    (tarball,) = BUILD.glob("*.tar.gz")
+    shutil.rmtree(RELEASE, ignore_errors=True)
+    RELEASE.mkdir(parents=True)
+    shutil.copy(tarball, RELEASE)
+    checksum = hashlib.sha256(tarball.read_bytes()).hexdigest()
+    (RELEASE / "SHA256SUMS").write_text(f"{checksum}  {tarball.name}\n", "utf-8")
+    with session.chdir(CHECKED):
+        run(session, "antsibull-changelog", "generate", "--only-latest", "--output", RELEASE / "NOTES.md")
+    for core in matrix.chosen():
+        if core.controller is None:
+            session.warn(f"ansible-core {core.version}: not run, no Python {' or '.join(core.controllers)} here")
+        else:
+            use_release(session, core)
+    session.log(f"{RELEASE} has what a release publishes: {', '.join(sorted(os.listdir(RELEASE)))}")
+
+
+def use_release(session: nox.Session, core: matrix.Core) -> None:
+    """Install the tarball into an empty path, read all of its documentation, and install Patroni with it twice."""
+    bin_dir = matrix.make_environment(core)
+    top = BUILD / "release-used" / core.line
+    shutil.rmtree(top, ignore_errors=True)
+    (top / "demo").mkdir(mode=0o755, parents=True)
+    env = {"ANSIBLE_COLLECTIONS_PATH": str(top / "collections"), "ANSIBLE_HOME": str(top / "ansible")}
+    galaxy = (bin_dir / "ansible-galaxy", "collection", "install", "--offline", "-p", top / "collections")
+    run(session, *galaxy, *RELEASE.glob("*.tar.gz"), env=env)
+    for kind, name in DOCUMENTED:
+        session.run(
+            str(bin_dir / "ansible-doc"), "--type", kind, f"pgedge.platform.{name}", external=True, silent=True, env=env
+        )
+    for playbook in ("upgrade_patroni", "patroni_report"):
+        run(session, bin_dir / "ansible-playbook", "--syntax-check", f"pgedge.platform.{playbook}", env=env)
+    variables = {"demo_dir": str(top / "demo"), "patroni_pipx_executable": str(BIN / "pipx")}
+    play = ("--inventory", "demo/inventory.yml", "--extra-vars", json.dumps(variables), "demo/playbook.yml")
+    for changed in ("changed=1 ", "changed=0 "):
+        output = session.run(str(bin_dir / "ansible-playbook"), *play, external=True, silent=True, env=env)
+        if changed not in str(output):
+            session.error(f"ansible-core {core.version}: wanted {changed}, and the run printed:\n{output}")
 
 
 @nox.session(venv_backend="none", default=False)
