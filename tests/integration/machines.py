@@ -22,9 +22,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import Host
+from lab import CHECKOUT, Host
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 QEMU = "qemu-system-x86_64"
 TOOLS = {
     QEMU: "qemu-system-x86",
@@ -40,9 +39,13 @@ TRIAL_SECONDS, KVM_BOOT_SECONDS = 10, 90
 # One processor: emulated ones wait for each other, on a busy machine for most of the time. With -no-reboot a reboot,
 # also one after a panic, ends QEMU.
 _HARDWARE = ("-smp", "1", "-m", "1024", "-display", "none", "-monitor", "none", "-nodefaults", "-no-reboot")
-_KERNEL = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet"
+_KERNEL = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet mitigations=off"
 _SELINUX = {True: "security=selinux selinux=1 enforcing=1", False: "selinux=0"}
-_ACCELERATORS = {"kvm": ("-accel", "kvm", "-cpu", "host"), "tcg": ("-accel", "tcg,thread=multi", "-cpu", "max")}
+_ACCELERATORS = {
+    "kvm": ("-accel", "kvm", "-cpu", "host"),
+    # What newer processors have costs more to emulate than it saves.
+    "tcg": ("-accel", "tcg,thread=multi", "-cpu", "Nehalem"),
+}
 # If the test run is killed, its machine ends as well.
 _BOUND = ("setpriv", "--pdeathsig", "KILL")
 
@@ -58,10 +61,10 @@ class Image:
     directory: Path
 
     @classmethod
-    def build(cls) -> Image:
-        """Build the image, unless this version of it exists already."""
-        image = cls(CHECKOUT / ".build" / "machine")
-        subprocess.run([CHECKOUT / "tests" / "images" / "machine", image.directory], check=True)
+    def build(cls, suite: str = "bookworm") -> Image:
+        """Build the image of a suite of Debian, unless this version of it exists already."""
+        image = cls(CHECKOUT / ".build" / "machines" / suite)
+        subprocess.run([CHECKOUT / "tests" / "images" / "machine", suite, image.directory], check=True)
         return image
 
     @property
@@ -110,23 +113,26 @@ class Machine(Host):
         image: the kernel, the key, and the disk to begin with.
         cache: QEMU's cache mode of the disk. With any of them a cut loses what the guest did not flush.
         selinux: whether the kernel enforces SELinux, or has none.
+        mount: options of the file system, as the kernel takes them for the root.
     """
 
-    def __init__(self, image: Image, *, cache: str = "writeback", selinux: bool = True) -> None:
+    def __init__(self, image: Image, *, cache: str = "writeback", selinux: bool = True, mount: str = "") -> None:
         super().__init__("machine")
         self._image = image
         self._cache = cache
         self._selinux = selinux
+        self._mount = mount
         self._qemu: subprocess.Popen[bytes] | None = None
         self._port = 0
         self._directory = Path()
+        self._kept = Path()
         self.boots: list[float] = []
 
     def __enter__(self) -> t.Self:
         # Short, because the path of ssh's socket may not be long.
         self._directory = Path(tempfile.mkdtemp(prefix="pgedge-machine."))
         try:
-            self._make_disk()
+            self._make_disk(self._image.disk, "raw")
             self.boot()
         except BaseException:
             self._remove()
@@ -192,6 +198,20 @@ class Machine(Host):
         self.shut_down()
         self.boot()
 
+    def save(self) -> None:
+        """Keep the disk as it is, for `restore`; what was kept before is no longer needed."""
+        self.run("sync")
+        self.cut()
+        kept = self._directory / f"disk.{len(self.boots)}"
+        self._disk.rename(kept)
+        self._kept = kept
+
+    def restore(self) -> None:
+        """Boot with the disk that was kept, whatever became of it since."""
+        self.cut()
+        self._make_disk(self._kept, "qcow2")
+        self.boot()
+
     def copy(self, source: Path, target: str) -> None:
         """Copy a file or directory into the machine, as `docker cp` names what it makes."""
         target = f"{target}/{source.name}" if self.run("test", "-d", target, check=False).returncode == 0 else target
@@ -203,10 +223,10 @@ class Machine(Host):
                 self._exec("root", "bash", "-ec", f"{unpack}; rmdir {target}.new"), stdin=packing.stdout, check=True
             )
 
-    def inventory(self, user: str = "deploy") -> str:
+    def inventory(self) -> str:
         """The line of an inventory by which Ansible reaches the machine as the operator."""
         return (
-            f"machine ansible_host=127.0.0.1 ansible_port={self._port} ansible_user={user} ansible_become=true "
+            f"machine ansible_host=127.0.0.1 ansible_port={self._port} ansible_user=deploy ansible_become=true "
             f"ansible_python_interpreter=/usr/bin/python3 ansible_ssh_common_args='{shlex.join(self._options())}'"
         )
 
@@ -215,22 +235,16 @@ class Machine(Host):
         return "\n".join(self._console.read_text("utf-8", "replace").splitlines()[-40:])
 
     @property
+    def _disk(self) -> Path:
+        return self._directory / "disk"
+
+    @property
     def _console(self) -> Path:
         return self._directory / "console"
 
-    def _make_disk(self) -> None:
-        create: list[str | Path] = [
-            "qemu-img",
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            self._image.disk.resolve(),
-            "-F",
-            "raw",
-        ]
-        subprocess.run([*create, self._directory / "disk"], check=True)
+    def _make_disk(self, begin: Path, form: str) -> None:
+        create: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", begin.resolve()]
+        subprocess.run([*create, self._disk], check=True)
 
     def _command(self) -> list[str | Path]:
         return [
@@ -245,9 +259,9 @@ class Machine(Host):
             "-initrd",
             self._image.directory / "initrd",
             "-append",
-            f"{_KERNEL} {_SELINUX[self._selinux]}",
+            f"{_KERNEL} {_SELINUX[self._selinux]}" + (f" rootflags={self._mount}" if self._mount else ""),
             "-drive",
-            f"file={self._directory}/disk,format=qcow2,if=virtio,cache={self._cache}",
+            f"file={self._disk},format=qcow2,if=virtio,cache={self._cache}",
             "-netdev",
             f"user,id=net,hostfwd=tcp:127.0.0.1:{self._port}-:22",
             "-device",

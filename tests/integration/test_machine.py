@@ -14,62 +14,84 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import time
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import BIN, miss
-from lab import CONFIGURATION, UNIT, actions, driver
+from lab import CONFIGURATION, ROLE, UNIT, actions, driver, miss, steps
 from machines import TOOLS, Image, Machine
 from test_faults import Sweep, debris, put_at_start
 
 pytestmark = [pytest.mark.machine]
 
 OLD, NEW = "4.0.11", "4.1.5"
-ROLE = """
-- hosts: all
-  gather_facts: false
-  roles:
-    - pgedge.platform.install_patroni
-"""
 # Under Debian's policy systemd may execute this one; under the stricter one it may not.
 LABEL_OF_THE_HOME = "postgresql_db_t"
-MOMENTS = ("after", "boundary")
 FULL = os.environ.get("PGEDGE_FAULTS") == "full"
 SEED = int(os.environ.get("PGEDGE_SEED", "1"))
-CUTS_OF_EACH = 4
 # ext4 writes the data of new files up to half a minute after they were closed.
 LONGEST_WAIT = 60.0
 UNREACHABLE: dict[str, t.Any] = {"index_url": "http://127.0.0.1:9/simple", "retries": 0}
-INSTALLATION = Sweep("installation", {"version": OLD}, ({"state": "absent"},))
-UPGRADE = Sweep("upgrade", {"version": NEW}, ({"version": OLD},))
+# With pipx and its shared libraries there, which take longer than all the rest.
+INSTALLATION = Sweep("installation", {"version": OLD}, ({"version": OLD}, {"state": "absent"}))
+UPGRADE = Sweep("upgrade", {"version": NEW, "keep": 1}, ({"version": OLD},))
 RETURN = Sweep(
     "return", {"version": NEW, "keep": 1, **UNREACHABLE}, ({"version": NEW, "keep": 1}, {"version": OLD, "keep": 1})
 )
 NEW_UNIT = Sweep("unit", {"version": NEW, "config_file": "other.yaml"}, ({"version": NEW, "config_file": "one.yaml"},))
 REMOVAL = Sweep("removal", {"state": "absent"}, ({"version": NEW},))
+# When the power is cut: some time after a run, at a boundary of the driver, or at any moment of a run.
+Moment = t.Literal["after", "boundary", "during"]
 # In an order in which each begins with what the one before it has left.
-SHORT = ((INSTALLATION, "after"), (UPGRADE, "after"), (RETURN, "after"), (NEW_UNIT, "boundary"))
-LONG = tuple(
-    (change, moment)
-    for change in (INSTALLATION, UPGRADE, RETURN, NEW_UNIT, REMOVAL)
-    for moment in MOMENTS
-    for _cut in range(CUTS_OF_EACH)
+SHORT: tuple[tuple[Sweep, Moment], ...] = (
+    (UPGRADE, "after"),
+    (RETURN, "boundary"),
+    (NEW_UNIT, "during"),
+    (REMOVAL, "after"),
+)
+CHANGES = (INSTALLATION, UPGRADE, RETURN, NEW_UNIT, REMOVAL)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How a disk keeps what is written, and how often each change is cut off from it.
+
+    Attributes:
+        cache: QEMU's cache mode of the disk.
+        mount: the mode of ext4 for the data of files.
+    """
+
+    cache: str
+    mount: str
+    cuts: tuple[Moment, ...]
+
+    def __str__(self) -> str:
+        return f"{self.cache} {self.mount}"
+
+
+STORAGES = (
+    Storage("writeback", "data=ordered", ("after", "after", "boundary", "boundary", "during")),
+    Storage("none", "data=ordered", ("after", "during")),
+    # ext4 then writes a file's name without waiting for its contents.
+    Storage("writeback", "data=writeback", ("after", "during")),
 )
 
 
-@pytest.fixture(scope="module")
-def image() -> Image:
-    """The machine's disk, if QEMU and what builds the disk are installed."""
+def built(suite: str) -> Image:
+    """The disk of a machine, if QEMU and what builds the disk are installed."""
     missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
     if missing:
         miss(f"a virtual machine needs the packages {', '.join(missing)}")
     if os.geteuid() != 0:
         miss("building the disk of a virtual machine needs root")
-    return Image.build()
+    return Image.build(suite)
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return built("bookworm")
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +102,10 @@ def enforcing(image: Image, collections: Path) -> t.Iterator[Machine]:
         yield machine
 
 
-def play(machine: Machine, collections: Path, directory: Path, **variables: str) -> str:
+def apply_role(machine: Machine, collections: Path, directory: Path, **variables: str) -> str:
     """Run the role as an operator does, over ssh and with sudo, and return what it printed."""
-    (directory / "playbook.yml").write_text(ROLE, "utf-8")
-    (directory / "hosts.ini").write_text(machine.inventory(), "utf-8")
-    environment = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections),
-        "ANSIBLE_HOME": str(directory / "ansible"),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_PIPELINING": "1",
-    }
     settings = [f"--extra-vars={name}={value}" for name, value in variables.items()]
-    command = [BIN / "ansible-playbook", "--inventory", "hosts.ini", *settings, "playbook.yml"]
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    done = machine.play(collections, directory, ROLE, *settings)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -137,7 +149,14 @@ def start(machine: Machine) -> Started:
 
 def label(machine: Machine) -> str:
     """The type of the executable that the unit leads to."""
-    return machine.shell(f"stat --dereference --format %C {machine.bin_dir}/patroni").split(":")[2]
+    return machine.shell(f"stat --dereference --format %C {machine.venv}/bin/patroni").split(":")[2]
+
+
+def install_by_hand(machine: Machine) -> None:
+    """Install Patroni with pipx as the account, as people do without the module."""
+    variables = (f"HOME={machine.home}", f"PIPX_HOME={machine.pipx_home}", f"PIPX_BIN_DIR={machine.bin_dir}")
+    wanted = f"patroni[psycopg2-binary,etcd]=={OLD}"
+    machine.run("env", *variables, "pipx", "install", wanted, user="postgres")
 
 
 def denials(machine: Machine) -> list[str]:
@@ -154,7 +173,7 @@ def own(denied: list[str]) -> list[str]:
 def test_enforcing(enforcing: Machine, collections: Path, tmp_path: Path, figures: t.Callable[..., None]) -> None:
     """The life of an installation under Debian's policy."""
     machine = enforcing
-    role = functools.partial(play, machine, collections, tmp_path)
+    role = functools.partial(apply_role, machine, collections, tmp_path)
     assert machine.run("getenforce").stdout.strip() == "Enforcing"
     before = denials(machine)
 
@@ -172,6 +191,13 @@ def test_enforcing(enforcing: Machine, collections: Path, tmp_path: Path, figure
     assert start(machine).state == "active"
     assert "changed=1 " in role(patroni_version=OLD, patroni_index_url=UNREACHABLE["index_url"], patroni_retries="0")
     assert machine.version() == OLD
+
+    elsewhere = "/opt/patroni/bin"
+    assert "changed=1 " in role(patroni_version=OLD, patroni_bin_dir=elsewhere)
+    assert "changed=0 " in role(patroni_version=OLD, patroni_bin_dir=elsewhere)
+    assert start(machine).state == "active"
+    assert f"{elsewhere}/patroni" in machine.run("systemctl", "show", "--property=ExecStart", "patroni").stdout
+    assert "changed=1 " in role(patroni_version=OLD)
     machine.run("systemctl", "stop", "patroni")
 
     machine.shell(f"restorecon -RF {machine.home}")
@@ -183,8 +209,6 @@ def test_enforcing(enforcing: Machine, collections: Path, tmp_path: Path, figure
     assert start(machine).state == "active"
     machine.run("systemctl", "stop", "patroni")
 
-    assert "changed=1 " in role(patroni_state="absent")
-    assert "changed=0 " in role(patroni_state="absent")
     denied = denials(machine)
     assert own(denied) == []
     figures(
@@ -195,46 +219,6 @@ def test_enforcing(enforcing: Machine, collections: Path, tmp_path: Path, figure
         denials=len(own(denied)),
         of_others=len(denied) - len(before),
     )
-
-
-@contextlib.contextmanager
-def stricter_policy(machine: Machine) -> t.Iterator[None]:
-    """Put the policy in force under which systemd may not execute files of the account's home."""
-    loaded = machine.shell("echo /etc/selinux/default/policy/policy.*").strip()
-    machine.shell(f"cp {loaded} /root/debian.policy && cp /etc/selinux/stricter.policy {loaded} && load_policy")
-    try:
-        yield
-    finally:
-        machine.shell(f"cp /root/debian.policy {loaded} && load_policy")
-
-
-def test_stricter_policy(enforcing: Machine) -> None:
-    """Without the label the service cannot start; an installation sets it, and an ordinary run repairs it."""
-    machine = enforcing
-    with stricter_policy(machine):
-        assert "build_environment" in actions(machine.install(version=OLD))
-        configure(machine)
-        assert label(machine) == "bin_t"
-        assert start(machine).state == "active"
-        machine.run("systemctl", "stop", "patroni")
-
-        machine.shell(f"restorecon -RF {machine.home}")
-        assert label(machine) == LABEL_OF_THE_HOME
-        refused = start(machine)
-        machine.run("systemctl", "stop", "patroni")
-        assert refused.code == "203", refused
-        (reason, *_again) = [line for line in denials(machine) if "patroni" in line and LABEL_OF_THE_HOME in line]
-        assert "{ execute }" in reason
-        assert ":init_t:" in reason
-
-        planned = machine.install(version=OLD, check_mode=True)
-        repaired = machine.install(version=OLD)
-        assert actions(planned) == actions(repaired) == ["set_label"]
-        assert label(machine) == "bin_t"
-        assert start(machine).state == "active"
-        assert machine.install(version=OLD)["changed"] is False
-        machine.run("systemctl", "stop", "patroni")
-        assert not machine.install(state="absent").get("failed")
 
 
 @dataclass
@@ -264,83 +248,217 @@ def unit_text(machine: Machine) -> str | None:
 
 @dataclass
 class Power:
-    """Cuts the power of a machine during or after a change, and says when it did."""
+    """Cuts the power of a machine during or after a change.
+
+    Attributes:
+        saved: whether the machine was saved before the change.
+    """
 
     machine: Machine
+    change: Sweep
     draw: random.Random
+    saved: bool
+    boundaries: int = 0
+    seconds: float = 0.0
 
-    def after(self, change: Sweep) -> str:
-        result = self.machine.install(**change.options)
+    def begin(self) -> None:
+        """Put the machine into the state before the change."""
+        if self.saved:
+            self.machine.restore()
+        else:
+            put_at_start(self.machine, self.change)
+
+    def cut(self, moment: Moment) -> str:
+        """Make the change and cut the power, and say when."""
+        if moment != "after" and not self.boundaries:
+            began = time.monotonic()
+            counted = self.machine.run(*driver(self.change.options, "--count")).stdout
+            self.seconds = time.monotonic() - began
+            self.boundaries = int(counted.split("boundaries ")[1])
+            self.begin()
+        return {"after": self._after, "boundary": self._boundary, "during": self._during}[moment]()
+
+    def _after(self) -> str:
+        result = self.machine.install(**self.change.options)
         assert not result.get("failed"), result
         assert result["changed"], result
-        moment = self.draw.choice((0.0, self.draw.uniform(0, 10), self.draw.uniform(0, LONGEST_WAIT)))
-        time.sleep(moment)
+        seconds = self.draw.choice((0.0, self.draw.uniform(0, 10), self.draw.uniform(0, LONGEST_WAIT)))
+        time.sleep(seconds)
         self.machine.cut()
-        return f"{moment:.1f} s after its end"
+        return f"{seconds:.1f} s after its end"
 
-    def boundary(self, change: Sweep) -> str:
-        """At a boundary of the driver; the change is made once before, to count them."""
-        counted = self.machine.run(*driver(change.options, "--count")).stdout
-        boundaries = int(counted.split("boundaries ")[1])
-        put_at_start(self.machine, change)
-        number = self.draw.randint(1, boundaries)
-        running = self.machine.start(*driver(change.options, "--pause-at", str(number)))
+    def _boundary(self) -> str:
+        number = self.draw.randint(1, self.boundaries)
+        running = self.machine.start(*driver(self.change.options, "--pause-at", str(number)))
         assert running.stdout is not None
         for line in running.stdout:
             if line.startswith("paused"):
                 break
         self.machine.cut()
         running.wait()
-        return f"at boundary {number} of {boundaries}"
+        return f"at boundary {number} of {self.boundaries}"
+
+    def _during(self) -> str:
+        seconds = self.draw.uniform(0, self.seconds)
+        running = self.machine.start(*driver(self.change.options))
+        time.sleep(seconds)
+        self.machine.cut()
+        running.wait()
+        return f"{seconds:.1f} s after its begin, of {self.seconds:.1f}"
 
 
-def outcome_of(machine: Machine, change: Sweep, versions: set[str | None], units: set[str | None]) -> Outcome:
-    """Boot, look, and run twice; an emptied or missing Patroni is usable only where there may be none."""
-    machine.boot()
-    version, unit = usable_version(machine), unit_text(machine)
-    result = machine.install(**change.options)
+def outcome_of(power: Power, moment: Moment) -> Outcome:
+    """Cut the power, boot, look, and run twice; an emptied Patroni is usable only where there may be none."""
+    machine, change = power.machine, power.change
     wanted = change.options.get("version")
+    power.begin()
+    former, unit = usable_version(machine), unit_text(machine)
+    told = power.cut(moment)
+
+    machine.boot()
+    version, found = usable_version(machine), unit_text(machine)
+    result = machine.install(**change.options)
     again = machine.install(**change.options)
-    converged = not result.get("failed") and again.get("changed") is False and usable_version(machine) == wanted
     outcome = Outcome(
-        usable=version in versions,
-        unit_whole=unit in {*units, unit_text(machine)},
-        converged=converged,
+        usable=version in ({wanted} if moment == "after" else {former, wanted}),
+        unit_whole=found in {unit, unit_text(machine)},
+        converged=usable_version(machine) == wanted and not result.get("failed") and again.get("changed") is False,
         debris=debris(machine, change),
     )
-    print(change.name, outcome, version, result.get("msg"), [step["action"] for step in result.get("steps", ())])
+    done = steps(result) if "steps" in result else result.get("msg")
+    print(f"{change.name}, cut {told}: {version}, {done}, {outcome}", flush=True)
     return outcome
 
 
-@pytest.mark.parametrize("cache", ["writeback", "none"] if FULL else ["writeback"])
-def test_power_loss(image: Image, collections: Path, cache: str, figures: t.Callable[..., None]) -> None:
+def assert_survived(
+    figures: t.Callable[..., None], storage: str, change: Sweep, outcomes: dict[Moment, list[Outcome]]
+) -> None:
+    found = [outcome for several in outcomes.values() for outcome in several]
+    figures(
+        f"power cuts (seed {SEED})",
+        disk=storage,
+        change=change.name,
+        **{moment: len(outcomes.get(moment, ())) for moment in t.get_args(Moment)},
+        usable=sum(outcome.usable for outcome in found),
+        unit_whole=sum(outcome.unit_whole for outcome in found),
+        converged=sum(outcome.converged for outcome in found),
+        debris=sum(len(outcome.debris) for outcome in found),
+    )
+    assert all(outcome.usable and outcome.unit_whole and outcome.converged for outcome in found), found
+    assert not any(outcome.debris for outcome in found), found
+
+
+@pytest.mark.parametrize(("change", "moment"), SHORT, ids=[f"{change.name}-{moment}" for change, moment in SHORT])
+def test_power_loss(enforcing: Machine, change: Sweep, moment: Moment, figures: t.Callable[..., None]) -> None:
     """Wherever a Patroni worked before, one works after the boot, and one run reaches what the lost one was to."""
-    draw = random.Random(f"{SEED} {cache}")  # noqa: S311 - repeatable is what is wanted
-    rows: dict[tuple[str, str], list[Outcome]] = {}
-    with Machine(image, cache=cache, selinux=False) as machine:
+    draw = random.Random(f"{SEED} {change.name}")  # noqa: S311 - repeatable is what is wanted
+    outcome = outcome_of(Power(enforcing, change, draw, saved=False), moment)
+    assert_survived(figures, str(STORAGES[0]), change, {moment: [outcome]})
+
+
+@contextlib.contextmanager
+def stricter_policy(machine: Machine) -> t.Iterator[None]:
+    """Put the policy in force under which systemd may not execute files of the account's home."""
+    loaded = machine.shell("echo /etc/selinux/default/policy/policy.*").strip()
+    machine.shell(f"cp {loaded} /root/debian.policy && cp /etc/selinux/stricter.policy {loaded} && load_policy")
+    try:
+        yield
+    finally:
+        machine.shell(f"cp /root/debian.policy {loaded} && load_policy")
+
+
+def test_stricter_policy(enforcing: Machine) -> None:
+    """Without the label the service cannot start; an installation sets it, and an ordinary run repairs it."""
+    machine = enforcing
+    # What the other tests did before.
+    assert own(denials(machine)) == []
+    with stricter_policy(machine):
+        assert "build_environment" in actions(machine.install(version=OLD))
+        configure(machine)
+        assert label(machine) == "bin_t"
+        assert start(machine).state == "active"
+        machine.run("systemctl", "stop", "patroni")
+
+        machine.shell(f"restorecon -RF {machine.home}")
+        assert label(machine) == LABEL_OF_THE_HOME
+        refused = start(machine)
+        machine.run("systemctl", "stop", "patroni")
+        assert refused.code == "203", refused
+        (reason, *_again) = [line for line in denials(machine) if "patroni" in line and LABEL_OF_THE_HOME in line]
+        assert "{ execute }" in reason
+        assert ":init_t:" in reason
+
+        planned = machine.install(version=OLD, check_mode=True)
+        repaired = machine.install(version=OLD)
+        assert actions(planned) == actions(repaired) == ["set_label"]
+        assert label(machine) == "bin_t"
+        assert start(machine).state == "active"
+        assert machine.install(version=OLD)["changed"] is False
+        machine.run("systemctl", "stop", "patroni")
+        assert not machine.install(state="absent").get("failed")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("policy", ["Debian's", "stricter"])
+def test_adopted(enforcing: Machine, policy: str) -> None:
+    """What pipx made without the module gets the label where it needs it."""
+    machine = enforcing
+    needed = policy == "stricter"
+    with stricter_policy(machine) if needed else contextlib.nullcontext():
+        assert not machine.install(state="absent").get("failed")
+        install_by_hand(machine)
+        assert label(machine) == LABEL_OF_THE_HOME
+        adopted = machine.install(version=OLD)
+        configure(machine)
+
+        assert "build_environment" not in actions(adopted)
+        assert ("set_label" in actions(adopted)) == needed
+        assert label(machine) == ("bin_t" if needed else LABEL_OF_THE_HOME)
+        assert start(machine).state == "active"
+        assert machine.install(version=OLD)["changed"] is False
+        machine.run("systemctl", "stop", "patroni")
+
+
+@pytest.fixture(scope="module", params=STORAGES, ids=str)
+def stored(image: Image, collections: Path, request: pytest.FixtureRequest) -> t.Iterator[tuple[Machine, Storage]]:
+    """A machine with the module's code, on a disk of each kind."""
+    storage: Storage = request.param
+    with Machine(image, cache=storage.cache, mount=storage.mount, selinux=False) as machine:
+        mode = storage.mount.partition("=")[2]
+        assert f"with {mode} data mode" in machine.run("journalctl", "--dmesg").stdout
         machine.lay_out(collections)
-        machine.shell("sync")
-        power = Power(machine, draw)
-        for change, moment in LONG if FULL else SHORT:
-            put_at_start(machine, change)
-            former, unit = usable_version(machine), unit_text(machine)
-            told = getattr(power, moment)(change)
-            versions = {change.options.get("version")} if moment == "after" else {former, change.options.get("version")}
-            print(f"{change.name}: cut {told}")
-            outcome = outcome_of(machine, change, versions, {unit})
-            rows.setdefault((change.name, moment), []).append(outcome)
-    for (name, moment), outcomes in rows.items():
-        figures(
-            f"power cut (seed {SEED})",
-            cache=cache,
-            change=name,
-            cut=moment,
-            cuts=len(outcomes),
-            usable=sum(outcome.usable for outcome in outcomes),
-            unit_whole=sum(outcome.unit_whole for outcome in outcomes),
-            converged=sum(outcome.converged for outcome in outcomes),
-            debris=sum(len(outcome.debris) for outcome in outcomes),
-        )
-    found = [outcome for outcomes in rows.values() for outcome in outcomes]
-    assert all(outcome.usable and outcome.unit_whole and outcome.converged for outcome in found), rows
-    assert not any(outcome.debris for outcome in found), rows
+        yield machine, storage
+
+
+@pytest.mark.skipif(not FULL, reason="PGEDGE_FAULTS=full makes more cuts")
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+def test_power_losses(stored: tuple[Machine, Storage], change: Sweep, figures: t.Callable[..., None]) -> None:
+    machine, storage = stored
+    draw = random.Random(f"{SEED} {storage} {change.name}")  # noqa: S311 - repeatable is what is wanted
+    put_at_start(machine, change)
+    machine.save()
+    power = Power(machine, change, draw, saved=True)
+    outcomes: dict[Moment, list[Outcome]] = {}
+    for moment in storage.cuts:
+        outcomes.setdefault(moment, []).append(outcome_of(power, moment))
+    assert_survived(figures, str(storage), change, outcomes)
+
+
+@pytest.mark.thorough
+def test_next_debian(collections: Path, tmp_path: Path, figures: t.Callable[..., None]) -> None:
+    """Debian testing: a newer Python, pipx and systemd, and cgroup v2 alone."""
+    with Machine(built("testing"), selinux=False) as machine:
+        role = functools.partial(apply_role, machine, collections, tmp_path)
+        assert "changed=1 " in role(patroni_version=OLD)
+        assert "changed=0 " in role(patroni_version=OLD)
+        assert "changed=1 " in role(patroni_version=NEW)
+        machine.run("systemd-analyze", "verify", "--man=no", UNIT)
+        configure(machine)
+        assert start(machine).state == "active"
+        machine.run("systemctl", "stop", "patroni")
+        assert "changed=1 " in role(patroni_state="absent")
+        python, systemd, cgroup = machine.shell(
+            "python3 -V; systemctl --version | head -n 1; stat --file-system --format %T /sys/fs/cgroup"
+        ).splitlines()
+        assert cgroup == "cgroup2fs"
+        figures("Debian testing", python=python, systemd=systemd, boot=f"{machine.boots[0]:.0f} s")
