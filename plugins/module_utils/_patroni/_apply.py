@@ -85,7 +85,7 @@ class Applier:
             self._host.log(f"step {number} of {len(steps)}: {step.action} {step.target}")
             started = time.monotonic()
             try:
-                if self._may_wait_for_the_next_run(step):
+                if self._skip_if_in_use(step):
                     continue
                 self._carry_out(step)
             except (PatroniInstallError, OSError) as error:
@@ -97,7 +97,7 @@ class Applier:
             done.append(Done(step, time.monotonic() - started))
         return tuple(done)
 
-    def _may_wait_for_the_next_run(self, step: Step) -> bool:
+    def _skip_if_in_use(self, step: Step) -> bool:
         """Return whether a step would remove the files of a process that is still running."""
         if not isinstance(step, RemoveEnvironment) or self._host.wait_until_unused(
             step.path, self._desired.account, _IN_USE_SECONDS

@@ -59,7 +59,7 @@ def success(
         version = built.version
     if desired.state == "absent" and not before.users:
         version, environment = None, None
-    context = DiffContext(desired, before, version, _shortfall(desired, before))
+    context = DiffContext(desired, before, version, _rebuild_reason(desired, before))
     result: Result = {
         "changed": bool(steps),
         "diff": list(_merged(entry for step in steps for entry in step.diff(context))),
@@ -184,7 +184,7 @@ def _message(desired: Desired, before: Observed, result: Result, injected: t.Seq
     if not result["changed"]:
         left = " but restart the service" if result["restart_required"] else ""
         return f"nothing to do{left}: {patroni} in {result['venv']}"
-    verb, told = _deed(desired, before, result)
+    verb, told = _describe_change(desired, before, result)
     left = "; restart the service to use it" if result["restart_required"] else ""
     again = f", again with {', '.join(injected)}" if injected else ""
     return f"{patroni} {'would be' if planned else 'is'} {verb} in {result['venv']}{told}{again}{left}"
@@ -194,7 +194,7 @@ def _named(version: str | None) -> str:
     return f"Patroni {version}" if version else "Patroni"
 
 
-def _deed(desired: Desired, before: Observed, result: Result) -> tuple[str, str]:
+def _describe_change(desired: Desired, before: Observed, result: Result) -> tuple[str, str]:
     """Return a verb for what was done to Patroni, and the details to add."""
     actions = dict.fromkeys(step["action"] for step in result["steps"])
     previous = result["previous_version"]
@@ -206,7 +206,7 @@ def _deed(desired: Desired, before: Observed, result: Result) -> tuple[str, str]
         return verb, ""
     if previous and result["version"] and previous != result["version"]:
         return verb, f" (was {previous})"
-    return verb if back else "reinstalled", f": {_shortfall(desired, before)}"
+    return verb if back else "reinstalled", f": {_rebuild_reason(desired, before)}"
 
 
 def _switched_back(result: Result) -> str | None:
@@ -214,7 +214,7 @@ def _switched_back(result: Result) -> str | None:
     return next((step["target"] for step in result["steps"] if step["action"] == SwitchBack.action), None)
 
 
-def _shortfall(desired: Desired, before: Observed) -> str:
+def _rebuild_reason(desired: Desired, before: Observed) -> str:
     """Explain why the environment did not match the desired state; without another reason, it is the interpreter.
 
     The account can give files and links any name, so the text is made safe for a terminal.
