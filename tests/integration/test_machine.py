@@ -156,6 +156,7 @@ def install_by_hand(machine: Machine) -> None:
     """Install Patroni with pipx as the account, as people do without the module."""
     variables = (f"HOME={machine.home}", f"PIPX_HOME={machine.pipx_home}", f"PIPX_BIN_DIR={machine.bin_dir}")
     wanted = f"patroni[psycopg2-binary,etcd]=={OLD}"
+    machine.shell("command -v pipx || { apt-get -q update && apt-get -qy install --no-install-recommends pipx; }")
     machine.run("env", *variables, "pipx", "install", wanted, user="postgres")
 
 
