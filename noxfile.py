@@ -24,8 +24,6 @@ BUILD = CHECKOUT / ".build"
 CHECKED = CHECKOUT / "collections" / "ansible_collections" / "pgedge" / "platform"
 INSTALLED = BUILD / "collections" / "ansible_collections" / "pgedge" / "platform"
 RELEASE = BUILD / "release"
-# By type, what ansible-doc shows.
-DOCUMENTED = (("module", "patroni_install"), ("role", "install_patroni"))
 CLUSTER_TEST = "tests/integration/test_cluster.py"
 SITE_TEST = "tests/integration/test_site.py"
 MACHINE_TEST = "tests/integration/test_machine.py"
@@ -84,6 +82,11 @@ def run(session: nox.Session, *command: str | Path, env: dict[str, str] | None =
     session.run(*command, env=env, external=True)
 
 
+def read_documentation(session: nox.Session, ansible_doc: str, env: dict[str, str] | None = None) -> None:
+    for kind, name in (("module", "patroni_install"), ("role", "install_patroni")):
+        session.run(ansible_doc, "--type", kind, f"pgedge.platform.{name}", external=True, silent=True, env=env)
+
+
 @nox.session(venv_backend="none", tags=["static"])
 def lint(session: nox.Session) -> None:
     """Style of Python and shell: ruff, shellcheck."""
@@ -123,8 +126,7 @@ def ansible_lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Documentation: ansible-doc and antsibull-docs take it, generated files are current, links in the tarball work."""
     make(session, "build")
-    for kind, name in DOCUMENTED:
-        session.run("ansible-doc", "--type", kind, f"pgedge.platform.{name}", external=True, silent=True)
+    read_documentation(session, "ansible-doc")
     # It logs to the home of whoever calls it.
     home = {"HOME": str(BUILD)}
     run(session, "antsibull-docs", "lint-collection-docs", "--plugin-docs", INSTALLED, env=home)
@@ -269,10 +271,11 @@ def release_check(session: nox.Session) -> None:
     with session.chdir(CHECKED):
         run(session, "antsibull-changelog", "generate", "--only-latest", "--output", RELEASE / "NOTES.md")
     for core in matrix.chosen():
-        if core.controller is None:
-            session.warn(f"ansible-core {core.version}: not run, no Python {' or '.join(core.controllers)} here")
-        else:
+        if core.controller:
             use_release(session, core)
+            continue
+        report = session.error if os.environ.get("PGEDGE_REQUIRE_PYTHONS") == "1" else session.warn
+        report(f"ansible-core {core.version}: not run, no Python {' or '.join(core.controllers)} here")
     session.log(f"{RELEASE} has what a release publishes: {', '.join(sorted(os.listdir(RELEASE)))}")
 
 
@@ -285,10 +288,7 @@ def use_release(session: nox.Session, core: matrix.Core) -> None:
     env = {"ANSIBLE_COLLECTIONS_PATH": str(top / "collections"), "ANSIBLE_HOME": str(top / "ansible")}
     galaxy = (bin_dir / "ansible-galaxy", "collection", "install", "--offline", "-p", top / "collections")
     run(session, *galaxy, *RELEASE.glob("*.tar.gz"), env=env)
-    for kind, name in DOCUMENTED:
-        session.run(
-            str(bin_dir / "ansible-doc"), "--type", kind, f"pgedge.platform.{name}", external=True, silent=True, env=env
-        )
+    read_documentation(session, str(bin_dir / "ansible-doc"), env)
     for playbook in ("upgrade_patroni", "patroni_report"):
         run(session, bin_dir / "ansible-playbook", "--syntax-check", f"pgedge.platform.{playbook}", env=env)
     variables = {"demo_dir": str(top / "demo"), "patroni_pipx_executable": str(BIN / "pipx")}

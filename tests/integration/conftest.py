@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from lab import BIN, CHECKOUT, Host, Kept, miss
+from lab import BIN, CHECKOUT, Host, Kept, install_collection, miss
 
 IMAGES = {
     "debian12": "MOLECULE_IMAGE_DEBIAN12",
@@ -56,10 +56,9 @@ def images(engine: None) -> None:
 def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The collection as a user gets it: built, and installed from its tarball."""
     top = tmp_path_factory.mktemp("built")
-    galaxy: list[str | Path] = [BIN / "ansible-galaxy", "collection"]
-    subprocess.run([*galaxy, "build", CHECKOUT, "--output-path", top], check=True)
+    subprocess.run([BIN / "ansible-galaxy", "collection", "build", CHECKOUT, "--output-path", top], check=True)
     (tarball,) = top.glob("*.tar.gz")
-    subprocess.run([*galaxy, "install", tarball, "--force", "--offline", "-p", top / "collections"], check=True)
+    install_collection(tarball, top / "collections")
     return top / "collections"
 
 

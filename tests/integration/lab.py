@@ -58,6 +58,13 @@ def miss(reason: str) -> None:
     pytest.skip(reason)
 
 
+def install_collection(tarball: Path, path: Path) -> None:
+    """Install a collection from its tarball into a path."""
+    # Without --force it would count as installed where the checkout is on the collections' path.
+    install = ("collection", "install", tarball, "--force", "--offline", "-p", path)
+    subprocess.run([BIN / "ansible-galaxy", *install], check=True)
+
+
 class Host:
     """A container that boots systemd.
 

@@ -33,7 +33,6 @@ TOOLS = {
     "ssh": "openssh-client",
 }
 BOOT_SECONDS = 600
-SHUT_DOWN_SECONDS = 120
 # What KVM is given before it counts as one that does not work.
 TRIAL_SECONDS, KVM_BOOT_SECONDS = 10, 90
 # One processor: emulated ones wait for each other, on a busy machine for most of the time. With -no-reboot a reboot,
@@ -179,24 +178,6 @@ class Machine(Host):
             self._qemu.wait()
             self._qemu = None
         self._hang_up()
-
-    def shut_down(self) -> None:
-        """Turn the machine off as an operator does.
-
-        Raises:
-            MachineError: it did not end in time.
-        """
-        assert self._qemu is not None
-        self.run("systemctl", "poweroff", check=False)
-        try:
-            self._qemu.wait(SHUT_DOWN_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise MachineError(f"not off after {SHUT_DOWN_SECONDS} s:\n{self.console()}") from error
-        self.cut()
-
-    def reboot(self) -> None:
-        self.shut_down()
-        self.boot()
 
     def save(self) -> None:
         """Keep the disk as it is, for `restore`; what was kept before is no longer needed."""

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
-from lab import BIN, ROLE, UNIT, Host
+from lab import ROLE, UNIT, Host, install_collection
 
 pytestmark = pytest.mark.hosts
 
@@ -22,9 +21,7 @@ OLD, NEW = "4.0.11", "4.1.5"
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The earlier release, installed from its tarball."""
     path = tmp_path_factory.mktemp("release")
-    # Without --force it would count as installed where the checkout is on the collections' path.
-    install = ("collection", "install", RELEASE, "--force", "--offline", "-p", path)
-    subprocess.run([BIN / "ansible-galaxy", *install], check=True)
+    install_collection(RELEASE, path)
     return path
 
 

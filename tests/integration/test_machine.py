@@ -22,18 +22,14 @@ from pathlib import Path
 import pytest
 from lab import CONFIGURATION, ROLE, UNIT, actions, driver, miss, steps
 from machines import TOOLS, Image, Machine
-from test_faults import Sweep, debris, put_at_start
+from test_faults import FULL, NEW, OLD, SEED, UNREACHABLE, Sweep, debris, put_at_start
 
 pytestmark = [pytest.mark.machine]
 
-OLD, NEW = "4.0.11", "4.1.5"
 # Under Debian's policy systemd may execute this one; under the stricter one it may not.
 LABEL_OF_THE_HOME = "postgresql_db_t"
-FULL = os.environ.get("PGEDGE_FAULTS") == "full"
-SEED = int(os.environ.get("PGEDGE_SEED", "1"))
 # ext4 writes the data of new files up to half a minute after they were closed.
 LONGEST_WAIT = 60.0
-UNREACHABLE: dict[str, t.Any] = {"index_url": "http://127.0.0.1:9/simple", "retries": 0}
 # With pipx and its shared libraries there, which take longer than all the rest.
 INSTALLATION = Sweep("installation", {"version": OLD}, ({"version": OLD}, {"state": "absent"}))
 UPGRADE = Sweep("upgrade", {"version": NEW, "keep": 1}, ({"version": OLD},))

@@ -436,7 +436,7 @@ def test_executables_of_the_account_s_run_as_the_account(host: Host, name: str) 
 # Until one run builds an environment, in spite of the swaps.
 SWAP_ROUNDS = 5
 SWAP = """
-cd {folder}
+cd {directory}
 while [ ! -e /tmp/swap.stop ]; do
   mv -T {name} {name}.x 2>/dev/null && ln -sT {target} {name} 2>/dev/null
   rm {name} 2>/dev/null; mv -T {name}.x {name} 2>/dev/null
@@ -445,7 +445,7 @@ done
 
 
 @pytest.mark.parametrize(
-    ("folder", "name", "target", "builds"),
+    ("directory", "name", "target", "builds"),
     [
         (".local/share/pipx", "venvs", "/etc", True),
         (".local/share/pipx", "patroni", "/etc", True),
@@ -455,11 +455,11 @@ done
         (".", ".local", "/root", False),
     ],
 )
-def test_directories_swapped_during_the_run(host: Host, folder: str, name: str, target: str, builds: bool) -> None:
+def test_directories_swapped_during_the_run(host: Host, directory: str, name: str, target: str, builds: bool) -> None:
     host.shell("rm -f /tmp/swap.stop")
     done: list[str] = []
     with unharmed(host):
-        script = SWAP.format(folder=f"{host.home}/{folder}", name=name, target=target)
+        script = SWAP.format(directory=f"{host.home}/{directory}", name=name, target=target)
         swapper = host.start("bash", "-c", script, user="postgres")
         try:
             for _round in range(SWAP_ROUNDS):
