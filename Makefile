@@ -48,7 +48,7 @@ merge: ## Merge module, role and playbooks into a checkout of the platform, INTO
 
 #@ Check
 
-test: checks installs cluster-test ## Run every check that this machine allows; skipped checks are listed at the end
+test: checks installs cluster-test machine-test ## Run every check that this machine allows; skipped checks are listed at the end
 	@python tests/matrix.py table
 
 checks: .venv/dev.stamp ## Run the checks that install nothing: style, types, documentation, tests on each ansible-core

@@ -242,7 +242,7 @@ def cluster_all(session: nox.Session) -> None:
     run(session, "pytest", CLUSTER_TEST, SITE_TEST, *session.posargs, env=everything)
 
 
-@nox.session(venv_backend="none", default=False)
+@nox.session(venv_backend="none")
 def machine(session: nox.Session) -> None:
     """Virtual machines: SELinux enforcing, power cuts, and the next Debian: pytest, QEMU."""
     make(session)

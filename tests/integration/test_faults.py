@@ -101,7 +101,15 @@ def moments(host: Host, sweep: Sweep, draw: random.Random) -> t.Iterator[list[st
         yield [*moment, "--tree"] if number % 2 else moment
 
 
-@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.name)
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        # Cut off on virtual machines as well.
+        pytest.param(sweep, marks=pytest.mark.thorough if sweep.name in ("return", "removal") else ())
+        for sweep in SWEEPS
+    ],
+    ids=lambda sweep: sweep.name,
+)
 def test_kills(hosts: dict[str, Host], sweep: Sweep, figures: t.Callable[..., None]) -> None:
     host = hosts["debian12"]
     draw = random.Random(f"{SEED} {sweep.name}")  # noqa: S311 - repeatable is what is wanted

@@ -65,11 +65,8 @@ def bare(hosts: dict[str, Host], request: pytest.FixtureRequest) -> Host:
     return host
 
 
-both = pytest.mark.parametrize("bare", ["debian12", "el9"], indirect=True)
 # The same pip on both, and the one of the RHEL family runs as root too.
-both_pips = pytest.mark.parametrize(
-    "bare", [pytest.param("debian12", marks=pytest.mark.thorough), "el9"], indirect=True
-)
+both = pytest.mark.parametrize("bare", [pytest.param("debian12", marks=pytest.mark.thorough), "el9"], indirect=True)
 
 
 @both
@@ -91,7 +88,7 @@ def test_variables_of_a_session_change_nothing(bare: Host) -> None:
         host.shell(f"rm -rf {ASTRAY}")
 
 
-@both_pips
+@both
 def test_pip_s_configuration_says_where_from_and_not_where_to(bare: Host) -> None:
     """Its certificate is still used: without it nothing could be downloaded."""
     host = bare
@@ -143,7 +140,7 @@ def bridge(host: Host) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-@both_pips
+@both
 def test_logins_as_sites_have_them(bare: Host) -> None:
     """A backslash in a login and, where Python can read it, an empty password; packages come from elsewhere."""
     host, address = bare, bridge(bare)

@@ -104,6 +104,7 @@ def broken_release(folder: Path) -> Path:
     return wheel
 
 
+@pytest.mark.thorough
 @LONG
 def test_nobody_sees_a_gap(
     installed: Host, tmp_path: Path, figures: t.Callable[..., None], capfd: pytest.CaptureFixture[str]
@@ -142,6 +143,7 @@ def test_nobody_sees_a_gap(
     assert host.version() == OLD
 
 
+@pytest.mark.thorough
 @LONG
 def test_return_without_an_index(
     installed: Host, collections: Path, tmp_path: Path, figures: t.Callable[..., None]

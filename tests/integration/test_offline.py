@@ -39,7 +39,7 @@ def sources(version: str) -> dict[str, t.Any]:
     return {"find_links": [folder], "no_index": True, "constraints": f"{folder}/constraints.txt"}
 
 
-@pytest.fixture(params=["debian12", "el9"])
+@pytest.fixture(params=[pytest.param("debian12", marks=pytest.mark.thorough), "el9"])
 def bare(request: pytest.FixtureRequest, hosts: dict[str, Host]) -> t.Iterator[Host]:
     """A host without Patroni, and without anything that pip or pipx kept; on the RHEL family without them, too."""
     host = hosts[request.param]

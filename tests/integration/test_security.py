@@ -448,10 +448,10 @@ done
     ("directory", "name", "target", "builds"),
     [
         (".local/share/pipx", "venvs", "/etc", True),
-        (".local/share/pipx", "patroni", "/etc", True),
+        pytest.param(".local/share/pipx", "patroni", "/etc", True, marks=pytest.mark.thorough),
         (".local", "bin", "/etc/cron.daily", True),
         # pipx needs these for longer than they stay.
-        (".local/share", "pipx", "/etc/systemd/system/ssh.service.d", False),
+        pytest.param(".local/share", "pipx", "/etc/systemd/system/ssh.service.d", False, marks=pytest.mark.thorough),
         (".", ".local", "/root", False),
     ],
 )
@@ -532,7 +532,7 @@ def changes_by_identity(trace: str, home: str) -> t.Iterator[tuple[str, str]]:
 ODD = "/opt/a b%n$d'e\"f\\g\u00fc{h};#*"
 
 
-@pytest.fixture(params=["debian12", "debian13", "el9"])
+@pytest.fixture(params=["debian12", pytest.param("debian13", marks=pytest.mark.thorough), "el9"])
 def any_host(request: pytest.FixtureRequest, hosts: dict[str, Host]) -> Host:
     return hosts[request.param]
 

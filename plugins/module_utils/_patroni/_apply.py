@@ -245,6 +245,8 @@ class Applier:
         with self._host.identity(self._desired.account):
             _kept.remove_record(path)
             _files.remove_tree(path)
+            # A power loss would bring it back, and the next run would have something to report.
+            _files.sync_directory(os.path.dirname(path))
 
     @_carry_out.register
     def _remove_directory(self, step: RemoveDirectory) -> None:
@@ -318,8 +320,7 @@ class Applier:
                 _files.exchange(temporary, step.path)
                 _files.sync_directory(directory)
             self._expose(step.bin_dir, step.path, step.as_account)
-        with self._host.identity(self._desired.account):
-            _files.remove_tree(temporary)
+        self._remove_tree(temporary)
 
     def _may_replace(self, step: SwitchEnvironment) -> bool:
         """Return whether the pointer can be put in place now: not while an environment in use occupies its path.

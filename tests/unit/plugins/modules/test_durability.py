@@ -22,15 +22,18 @@ def test_upgrade_is_durable_before_it_is_used(installed, writes):
 
     installed.run(*upgrade(installed, "4.0.11"), version="4.0.11", keep=0)
 
-    switch = f"{installed.pipx_home}/patroni/switch"
+    generations = f"{installed.pipx_home}/patroni"
+    switch = f"{generations}/switch"
     assert in_this_order(
         writes,
-        ("sync_filesystem", f"{installed.pipx_home}/patroni"),
+        ("sync_filesystem", generations),
         ("exchange", installed.pointer),
         ("fsync", venvs),
         ("fsync", installed.bin_dir),
         ("remove_tree", switch),
+        ("fsync", generations),
         ("remove_tree", installed.generation(1)),
+        ("fsync", generations),
     ), writes
     before = writes[: writes.index(("exchange", installed.pointer))]
     assert not [path for name, path in before if name == "remove_tree" and path != switch]
@@ -65,6 +68,7 @@ def test_removal_is_durable(installed, writes):
         ("remove_file", f"{installed.bin_dir}/patroni"),
         ("fsync", installed.bin_dir),
         ("remove_tree", installed.pointer),
+        ("fsync", os.path.dirname(installed.pointer)),
         ("remove_file", installed.unit_path),
         ("fsync", os.path.dirname(installed.unit_path)),
     ), writes
