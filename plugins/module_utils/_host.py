@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import sys
 import time
 import typing as t
 
@@ -78,6 +79,11 @@ class Host:
     def verbose(self) -> bool:
         """Whether Ansible was called with -v."""
         return bool(self._module._verbosity)
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs the module, links resolved; in a virtual environment, its base interpreter."""
+        return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
     def warn(self, message: str) -> None:
         self._module.warn(message)

@@ -118,12 +118,14 @@ options:
     description:
       - Path of a pipx that O(user) can run. If set, no prerequisites are installed.
       - By default, the module searches for pipx on the C(PATH), in the usual system directories and in C(.local/bin) in
-        the home directory of the account. If there is none, it installs pipx; with C(apt-get) on the Debian family, and
-        with C(dnf) for C(python3-pip) and then C(pip3) on the RHEL family.
+        the home directory of the account. If there is none, it installs pipx, with C(apt-get) on the Debian family.
+      - On the RHEL family it installs pipx with pip, for the interpreter that O(python) names, or else for the one that
+        runs the module. If that has no pip, C(dnf) installs it first (C(python3-pip), C(python3.12-pip)). An
+        interpreter older than 3.8, or one that O(user) can change, is not used for this.
     type: path
   pipx_version:
     description:
-      - Version of pipx for C(pip3) to install on the RHEL family. An installed pipx is used as it is.
+      - Version of pipx for pip to install on the RHEL family. An installed pipx is used as it is.
     type: str
   python:
     description:
@@ -170,7 +172,7 @@ options:
         with Python 3.10 or newer. C(scripts/make_bundle.py) writes such a file, see C(docs/offline.md).
       - O(constraints) determine the version. O(state=latest) and check mode do not query the index.
       - The packages of the system (pipx on the Debian family) are verified by its package manager. On the RHEL family
-        without pipx, the module fails, because it would install pipx with C(pip3), without hashes.
+        without pipx, the module fails, because it would install pipx with pip, without hashes.
       - An existing environment is not rebuilt because of this option.
     type: bool
     default: false

@@ -134,3 +134,41 @@ def test_install(core: matrix.Core, python: str, host: str, collections: Path, t
         result = matrix.PASSED
     finally:
         matrix.record("hosts", core, python, result)
+
+
+def test_pipx_for_the_python_that_runs_the_module(host: str, collections: Path, top: Path) -> None:
+    """A host like RHEL 8, whose pip3 belongs to an old Python, and a site that brings a newer one."""
+    core = next(core for core in reversed(edges()) if core.controller)
+    python = "3.12"
+    if interpreter(host, python) is None:
+        lack(core, python, f"no Python {python} here that the host can be lent")
+    prepare = f"""
+        cp -a /opt/pythons/{python} /opt/site
+        rm -f /opt/site/bin/pipx
+        cp /usr/lib/os-release /tmp
+        printf '%s\\n' ID=rocky 'ID_LIKE="rhel fedora"' VERSION_ID=8.10 > /usr/lib/os-release
+        printf '#!/bin/sh\\ntouch /tmp/pip3-was-run\\n' > /usr/bin/pip3
+        chmod +x /usr/bin/pip3
+        ! test -e /usr/bin/pipx || mv /usr/bin/pipx /usr/bin/pipx.away
+    """
+    restore = """
+        rm -r /opt/site /usr/bin/pip3
+        cp /tmp/os-release /usr/lib
+        ! test -e /usr/bin/pipx.away || mv /usr/bin/pipx.away /usr/bin/pipx
+    """
+    wanted = {
+        "ansible_python_interpreter": f"/opt/site/bin/python{python}",
+        "wanted_core": core.version,
+        "wanted_python": python,
+    }
+    try:
+        subprocess.run(["docker", "exec", host, "bash", "-ec", prepare], check=True)
+        arguments = (Path(__file__).with_name("matrix.yml"), "--extra-vars", json.dumps(wanted))
+        playbook(matrix.make_environment(core), *arguments, collections=collections, top=top)
+        looked = "head -n 1 /opt/site/bin/pipx; ls /tmp/pip3-was-run"
+        found = subprocess.run(
+            ["docker", "exec", host, "sh", "-c", looked], capture_output=True, text=True, check=False
+        )
+        assert found.stdout.splitlines() == [f"#!/opt/site/bin/python{python}"]
+    finally:
+        subprocess.run(["docker", "exec", host, "bash", "-ec", restore], check=True)

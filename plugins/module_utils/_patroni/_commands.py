@@ -36,6 +36,16 @@ _UNIT_PROPERTIES = (
     "ExecMainStartTimestampMonotonic",
     "MainPID",
 )
+_ASK_PIP = """\
+import os, sys, sysconfig
+try:
+    from importlib.metadata import version
+    pip = version("pip")
+except ImportError:
+    pip = "none"
+marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+print("%d.%d" % sys.version_info[:2], pip, marker if os.path.exists(marker) else "")
+"""
 # The module that Python must be able to import for each extra.
 _EXTRA_IMPORTS = {
     "aws": "boto3",
@@ -103,8 +113,8 @@ def dpkg_configure() -> list[str]:
     return ["dpkg", *_KEEP_CONFFILES, "--configure", "-a"]
 
 
-def pip_install(pip: str, requirement: str, *, again: bool = False) -> list[str]:
-    return [pip, "install", *(["--ignore-installed"] if again else []), requirement]
+def pip_install(pip: t.Sequence[str], requirement: str, *, again: bool = False) -> list[str]:
+    return [*pip, "install", *(["--ignore-installed"] if again else []), requirement]
 
 
 def requirement(version: str | None, extras: tuple[str, ...]) -> str:
@@ -146,6 +156,11 @@ def ask_interpreter(python: str) -> list[str]:
     """Query the version and file of an interpreter or a wrapper; in a virtual environment, of its base interpreter."""
     found = "getattr(sys, '_base_executable', None) or sys.executable"
     return [python, "-c", f"import os, sys; print('%d %s' % (sys.version_info[0], os.path.realpath({found})))"]
+
+
+def ask_pip(python: str) -> list[str]:
+    """Query the version of an interpreter, of its pip, and whether pip may install for it (PEP 668)."""
+    return [python, "-I", "-B", "-c", _ASK_PIP]
 
 
 def python_version(python: str) -> list[str]:

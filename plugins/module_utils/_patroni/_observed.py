@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 
 from .._types import Label, PathState, Place
 
+# The oldest that pipx is installed for. Still older ones have no pipx and pip of the present.
+OLDEST_PYTHON = "3.8"
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -91,18 +94,33 @@ class Pipx:
 
 
 @dataclass(frozen=True)
+class Pip:
+    """The pip with which root can install pipx on the RHEL family.
+
+    Attributes:
+        python: the interpreter that it belongs to, links resolved.
+        package: the package to install first, because the interpreter has no pip.
+        marker: the file that forbids pip to install for this interpreter (PEP 668).
+    """
+
+    python: str
+    package: str | None = None
+    marker: str | None = None
+
+
+@dataclass(frozen=True)
 class Tools:
     """The tools available for building an environment; probed only if one must be built.
 
     Attributes:
-        pip: the system pip3.
+        pip: what installs pipx if there is none, on the RHEL family.
         package_known: the package manager lists a package for pipx.
         unsafe_sources: local package sources that the account could change while root installs from them.
         shared_damaged: the environment that all pipx environments share exists but is incomplete.
     """
 
     pipx: Pipx | None = None
-    pip: str | None = None
+    pip: Pip | None = None
     package_known: bool = True
     shared_damaged: bool = False
     unsafe_sources: tuple[str, ...] = ()

@@ -142,6 +142,17 @@ def parse_python_version(text: str) -> tuple[int, ...]:
     return tuple(map(int, matched.groups())) if matched else ()
 
 
+def parse_pip(text: str) -> tuple[str, bool, str | None] | None:
+    """Parse the output of the command from _commands.ask_pip().
+
+    Returns:
+        The version of Python, whether it has pip, and the file that forbids pip to install for it; None if the command
+        did not say so.
+    """
+    matched = re.fullmatch(r"(\d+\.\d+) (\S+) (/.*)?\n?", text)
+    return (matched[1], matched[2] != "none", matched[3]) if matched else None
+
+
 def parse_pip_log(log: str) -> str:
     """Extract the end of pip's own log, preceded by every index page that could not be read."""
     text = re.sub(r"^\d{4}-\d\d-\d\dT[\d:,]+ ", "", log, flags=re.MULTILINE)

@@ -4,7 +4,7 @@
 #
 # PRIVATE to this collection: it may change in any release. Do not import it from elsewhere.
 
-"""Find pipx, and build the commands for it."""
+"""Find pipx, or the pip to install it with, and build the commands for it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ import typing as t
 from .._errors import CommandError
 from .._files import read_text
 from .._variables import NOTHING
-from ._observed import Pipx
+from .._versions import allows
+from . import _commands, _output
+from ._observed import OLDEST_PYTHON, Pip, Pipx
 
 if t.TYPE_CHECKING:
     from .._host import Host
     from ._desired import Desired
+
+# The first that exists is the one of python3-pip: RHEL 8 has the second one lead to any version.
+_SYSTEM_PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
+_PACKAGED = "/usr/bin"
 
 
 def find_pipx(desired: Desired, host: Host) -> Pipx | None:
@@ -29,8 +35,10 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
         PatroniInstallError: the operator's choice does not run as the account.
     """
     account = desired.account
+    # pip puts it next to a Python that is not from a package.
+    pythons = [path for path in (desired.python, host.python) if path and path.startswith("/")]
     with host.identity(account):
-        found = host.find_all("pipx", f"{account.home}/.local/bin")
+        found = host.find_all("pipx", f"{account.home}/.local/bin", *map(os.path.dirname, pythons))
     if account.assumed:
         return next((Pipx(path, None) for path in (desired.pipx_executable, *found) if path), None)
     for path in (desired.pipx_executable,) if desired.pipx_executable else found:
@@ -44,6 +52,38 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
             raise CommandError(f"pipx_executable: {path} does not run as {account.name}; name one that does", completed)
         host.warn(f"ignoring {path}: it does not run as {account.name}: {completed.output.strip()[-200:]}")
     return None
+
+
+def find_pip(python: str | None, host: Host) -> Pip | None:
+    """Find the pip to install pipx with: of a Python, else of the one that runs the module, else of the host's own.
+
+    Args:
+        python: an interpreter that only root can change.
+    """
+    for candidate in dict.fromkeys(filter(None, (python, host.python, _system_python()))):
+        answer = _output.parse_pip(host.run(_commands.ask_pip(candidate), inherit=NOTHING).stdout)
+        if answer is None:
+            continue
+        version, present, marker = answer
+        package = None if present else _pip_package(candidate, version)
+        if allows(f">={OLDEST_PYTHON}", version) and (present or package):
+            return Pip(candidate, package, marker)
+    return None
+
+
+def _system_python() -> str | None:
+    return next((os.path.realpath(path) for path in _SYSTEM_PYTHONS if os.path.exists(path)), None)
+
+
+def _pip_package(python: str, version: str) -> str | None:
+    """Name the package of the RHEL family that brings the pip of a Python; None if that is not from a package."""
+    if python == _system_python():
+        return "python3-pip"
+    if os.path.dirname(python) != _PACKAGED:
+        return None
+    # RHEL 8 names those of 3.8 and 3.9 without the dot.
+    named = version.replace(".", "") if version in ("3.8", "3.9") else version
+    return f"python{named}-pip"
 
 
 def parse_interpreter(script: str) -> str | None:

@@ -24,7 +24,7 @@ from ._commands import requirement
 from ._constraints import contradicted
 from ._desired import CONFIG_DIR_MODE, ENVIRONMENT_MODE, UNIT_MODE
 from ._drift import ESSENTIAL, can_notify, public_path, surplus, target_extras, target_version, unexposed
-from ._observed import named_version
+from ._observed import OLDEST_PYTHON, named_version
 from ._steps import (
     BuildEnvironment,
     CreateDirectory,
@@ -194,9 +194,19 @@ def _prerequisites(desired: Desired, observed: Observed, tools: Tools) -> t.Iter
             "would install pipx from there; choose a directory that belongs to root, or name a pipx in pipx_executable"
         )
     if tools.pip is None:
-        yield InstallPackages(("python3-pip",))
+        raise PatroniInstallError(
+            f"no pipx was found, and no pip of Python {OLDEST_PYTHON} or newer to install it: install pip for the "
+            "Python that runs this module, or name a pipx in pipx_executable"
+        )
+    if tools.pip.marker:
+        raise PatroniInstallError(
+            f"no pipx was found, and {tools.pip.marker} forbids pip to install one for {tools.pip.python}: install "
+            "pipx from a package or into an environment of its own, and name it in pipx_executable"
+        )
+    if tools.pip.package:
+        yield InstallPackages((tools.pip.package,))
     pinned = f"=={desired.pipx_version}" if desired.pipx_version else ""
-    yield InstallPipx(f"pipx{pinned}")
+    yield InstallPipx(f"pipx{pinned}", tools.pip.python)
 
 
 def _expect_hashes(desired: Desired, tools: Tools) -> None:
@@ -224,7 +234,7 @@ def _expect_hashes(desired: Desired, tools: Tools) -> None:
         )
     if tools.pipx is None and desired.family == "redhat":
         raise PatroniInstallError(
-            "require_hashes: there is no pipx, and pip3 would install it without checking hashes; install pipx in "
+            "require_hashes: there is no pipx, and pip would install it without checking hashes; install pipx in "
             "another way first"
         )
     python = named_version(tools.pipx.python) if tools.pipx else None

@@ -27,7 +27,7 @@ from ._exec_start import Unit, configuration_of_process, programs_of_unit
 from ._interpreter import resolve_python
 from ._kept import examine, read_kept
 from ._observed import Configuration, Environment, Kept, Observed, Service, Tools, named_version
-from ._pipx import find_pipx, parse_interpreter
+from ._pipx import find_pip, find_pipx, parse_interpreter
 
 if t.TYPE_CHECKING:
     from .._host import Host
@@ -71,7 +71,7 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     _expect_return(desired, observed, drift)
     if drift is None or observed.returning is not None:
         return replace(observed, python_version=used.python_version if used else None)
-    tools = known.tools if known and known.tools else _probe_tools(desired, host)
+    tools = known.tools if known and known.tools else _probe_tools(desired, host, python)
     _expect_netrc(desired, tools, python, host)
     made_with = python or (tools.pipx.python if tools.pipx else None)
     in_use = environment.python if environment and environment.problem is None else None
@@ -400,19 +400,25 @@ def _service_environment(command: t.Sequence[str], names: Names) -> str | None:
     return names.one(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
 
 
-def _probe_tools(desired: Desired, host: Host) -> Tools:
+def _probe_tools(desired: Desired, host: Host, python: str | None) -> Tools:
     with host.identity(desired.account):
         damaged = shared_libraries_problem(desired.shared_libraries) is not None
-    tools = Tools(pipx=find_pipx(desired, host), pip=host.find("pip3"), shared_damaged=damaged)
-    if tools.pipx is None and desired.family == "debian":
+    tools = Tools(pipx=find_pipx(desired, host), shared_damaged=damaged)
+    if tools.pipx is not None:
+        return tools
+    if desired.family == "debian":
         known = _lists_there() and host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc == 0
         return replace(tools, package_known=known)
-    if tools.pipx is None and host.root and desired.account.uid != 0:
+    if not host.root:
+        return tools
+    unsafe: tuple[str, ...] = ()
+    if desired.account.uid != 0:
         names = Names(host, desired.account)
         with host.identity(desired.account):
             unsafe = tuple(path for path in desired.sources.local if _controlled(names, path))
-        return replace(tools, unsafe_sources=unsafe)
-    return tools
+            # Root would run it.
+            python = None if python and _controlled(names, python) else python
+    return replace(tools, pip=find_pip(python, host), unsafe_sources=unsafe)
 
 
 def _expect_netrc(desired: Desired, tools: Tools, chosen: str | None, host: Host) -> None:
@@ -424,8 +430,8 @@ def _expect_netrc(desired: Desired, tools: Tools, chosen: str | None, host: Host
     if desired.account.assumed or not _sources.need_newer_netrc(desired.sources):
         return
     with host.identity(desired.account):
-        script = tools.pipx.path if tools.pipx else tools.pip
-        own = parse_interpreter((read_text(script) if script else None) or "") or host.find("python3")
+        script = read_text(tools.pipx.path) if tools.pipx else None
+        own = tools.pip.python if tools.pip else parse_interpreter(script or "") or host.find("python3")
     for python in dict.fromkeys(path for path in (own, chosen) if path):
         completed = host.run(_commands.python_version(python), inherit=NOTHING, account=desired.account)
         version = _output.parse_python_version(completed.stdout)

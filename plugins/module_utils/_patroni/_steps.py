@@ -69,6 +69,7 @@ class InstallPipx(Step):
 
     action = "install_pipx"
     requirement: str
+    python: str
 
     @property
     def target(self) -> str:

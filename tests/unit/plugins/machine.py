@@ -15,6 +15,7 @@ import json
 import os
 import pwd
 import stat
+import sys
 import typing as t
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._patroni import (
     _index,
     _login_shell,
     _params,
+    _pipx,
     _probe,
     _retry,
 )
@@ -52,6 +54,7 @@ LOOKING = (
     "-m venv",
     "-c import sys;",
     "-c import os, sys; print(",
+    "-c import os, sys, sysconfig\n",
 )
 # Of the files of an account, unless a test says otherwise.
 USUAL_LABEL = "system_u:object_r:postgresql_db_t:s0"
@@ -550,6 +553,9 @@ class Machine:
         for room in (_host, _params):
             set_attribute(room, "ROOT_PATH", folders)
         set_attribute(_probe, "_APT_LISTS", f"{self.base}/var/lib/apt/lists")
+        set_attribute(sys, "_base_executable", str(self.interpreter))
+        set_attribute(_pipx, "_PACKAGED", f"{self.base}/usr/bin")
+        set_attribute(_pipx, "_SYSTEM_PYTHONS", (str(self.interpreter),))
         set_attribute(_login_shell, "PROFILE", f"{self.base}/etc/profile.d/patroni.sh")
         set_attribute(_index, "_PIP_WHEELS", f"{self.base}/usr/share/python-wheels/pip-*.whl")
         set_attribute(

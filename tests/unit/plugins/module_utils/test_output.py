@@ -8,6 +8,10 @@ Each file in outputs/ is a failure: the verdict and the cause that are expected,
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -276,3 +280,18 @@ def test_is_unknown_package(name, unknown):
 )
 def test_apt_remedy(name, remedy):
     assert _commands.apt_remedy(FAILURES[name]) == remedy
+
+
+def test_the_pip_of_the_present_python_is_found():
+    done = subprocess.run(_commands.ask_pip(sys.executable), capture_output=True, text=True, check=True)
+
+    version, present, marker = _output.parse_pip(done.stdout)
+
+    assert version == "{}.{}".format(*sys.version_info)
+    assert present is (importlib.util.find_spec("pip") is not None)
+    assert (marker is not None) is Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
+
+
+@pytest.mark.parametrize("text", ["", "3.12\n", "3.12 24.0\n", "Python 3.12 24.0 \n", "3.12 24.0 marker\n"])
+def test_other_answers_about_pip(text):
+    assert _output.parse_pip(text) is None

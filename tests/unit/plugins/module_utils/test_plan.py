@@ -15,6 +15,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired 
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._login_shell import PROFILE, render_profile
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import (
     Configuration,
+    Pip,
     Pipx,
     Service,
     Tools,
@@ -68,6 +69,7 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.models import (
     unit,
 )
 
+PYTHON = "/usr/bin/python3.11"
 PIPX = Pipx("/usr/bin/pipx", "1.1.0")
 WITH_PIPX = Tools(pipx=PIPX)
 DEFAULT_REQUIREMENT = "patroni[psycopg2-binary,etcd]"
@@ -122,18 +124,22 @@ REST_OF_FIRST = (
             id="debian, package not known",
         ),
         pytest.param({}, Tools(package_known=False, pipx=PIPX), (), id="debian, pipx there"),
-        pytest.param({}, Tools(pip="/usr/bin/pip3"), (InstallPackages(("pipx",)),), id="debian, pip there"),
         pytest.param(
             {"pipx_version": "1.7.1"}, Tools(), (InstallPackages(("pipx",)),), id="debian, a version of pipx for RHEL"
         ),
         pytest.param(
-            {"family": "redhat"}, Tools(), (InstallPackages(("python3-pip",)), InstallPipx("pipx")), id="redhat"
+            {"family": "redhat"},
+            Tools(pip=Pip(PYTHON, "python3-pip")),
+            (InstallPackages(("python3-pip",)), InstallPipx("pipx", PYTHON)),
+            id="redhat",
         ),
-        pytest.param({"family": "redhat"}, Tools(pip="/usr/bin/pip3"), (InstallPipx("pipx"),), id="redhat, pip there"),
+        pytest.param(
+            {"family": "redhat"}, Tools(pip=Pip(PYTHON)), (InstallPipx("pipx", PYTHON),), id="redhat, pip there"
+        ),
         pytest.param(
             {"family": "redhat", "pipx_version": "1.11.1"},
-            Tools(pip="/usr/bin/pip3"),
-            (InstallPipx("pipx==1.11.1"),),
+            Tools(pip=Pip(PYTHON)),
+            (InstallPipx("pipx==1.11.1", PYTHON),),
             id="redhat, a version of pipx",
         ),
         pytest.param({"family": "redhat"}, Tools(pipx=PIPX), (), id="redhat, pipx there"),
@@ -708,7 +714,7 @@ def test_refused(wanted, found, message):
 
 
 def test_root_installs_nothing_that_the_account_could_change_meanwhile():
-    found = bare(tools=Tools(pip="/usr/bin/pip3", unsafe_sources=("/srv/wheels", "/srv/pins.txt")))
+    found = bare(tools=Tools(pip=Pip(PYTHON), unsafe_sources=("/srv/wheels", "/srv/pins.txt")))
 
     with pytest.raises(PatroniInstallError) as refused:
         plan(desired(family="redhat"), found)

@@ -337,7 +337,10 @@ OFFERED = environment(executables=("patroni", "patronictl", "patroni_aws"))
             InstallPackages(("pipx", "x")), bare(), [entry("packages", "", "pipx\nx\n")], id="packages installed"
         ),
         pytest.param(
-            InstallPipx("pipx==1.7"), bare(), [entry("packages of pip", "", "pipx==1.7\n")], id="pipx installed"
+            InstallPipx("pipx==1.7", "/usr/bin/python3.9"),
+            bare(),
+            [entry("packages of pip", "", "pipx==1.7\n")],
+            id="pipx installed",
         ),
         pytest.param(
             ExposeExecutables(BIN_DIR, POINTER, True),
@@ -541,7 +544,7 @@ def test_failure_of_a_step_that_is_not_a_command():
     [
         (RefreshPackageLists(), "refresh_package_lists", "apt"),
         (InstallPackages(("a", "b")), "install_packages", "a b"),
-        (InstallPipx("pipx"), "install_pipx", "pipx"),
+        (InstallPipx("pipx", "/usr/bin/python3.9"), "install_pipx", "pipx"),
         (CreateDirectory("/x", 0, 0, 0o755, False), "create_directory", "/x"),
         (SetAttributes("/x", 0, 0, 0o755, False), "set_attributes", "/x"),
         (SetLabel("/x", "a:b:c", "a:b:bin_t", True), "set_label", "/x"),

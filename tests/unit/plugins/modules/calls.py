@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _commands
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call
 
@@ -225,14 +226,23 @@ def debian_from_nothing(machine):
     ]
 
 
+def ask_pip(python, answer="3.11 none "):
+    return Call(_commands.ask_pip(str(python)), out=f"{answer}\n")
+
+
+def pip_install_pipx(python, *more):
+    return [str(python), "-I", "-B", "-m", "pip", "install", *more, "pipx"]
+
+
 def redhat_from_nothing(machine):
-    pip, pipx = f"{machine.base}/usr/bin/pip3", f"{machine.base}/usr/local/bin/pipx"
+    pipx = f"{machine.base}/usr/local/bin/pipx"
     return [
         show(),
+        ask_pip(machine.interpreter),
         show(),
-        Call(DNF_INSTALL, variables=DNF, effect=lambda: machine.tool("pip3")),
+        Call(DNF_INSTALL, variables=DNF),
         Call(
-            [pip, "install", "pipx"],
+            pip_install_pipx(machine.interpreter),
             variables=pip_as_root(machine),
             effect=lambda: machine.tool("pipx", "/usr/local/bin"),
         ),

@@ -14,6 +14,7 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Call
 from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import (
     APT_CACHE,
     ask_interpreter,
+    ask_pip,
     assert_installed,
     debian_from_nothing,
     first_installation,
@@ -36,7 +37,7 @@ OF_THE_TASK = {**NETWORK, **OF_PIP, "PIP_CACHE_DIR": "/var/tmp/cache", "TMPDIR":
         (
             "redhat",
             redhat_from_nothing,
-            {"dnf --assumeyes": NETWORK, "pip3 install": {**NETWORK, **OF_PIP}, "pipx install": OF_THE_TASK},
+            {"dnf install": NETWORK, "python3.11 install": {**NETWORK, **OF_PIP}, "pipx install": OF_THE_TASK},
         ),
     ],
 )
@@ -48,7 +49,7 @@ def test_variables_of_the_task_reach_the_programs_that_need_them(make_machine, m
         monkeypatch.setenv(name, value)
     calls = []
     for call in script(machine):
-        more = inherited.get(" ".join([os.path.basename(call.argv[0]), *call.argv[1:2]]), {})
+        more = inherited.get(f"{os.path.basename(call.argv[0])} install", {}) if "install" in call.argv else {}
         calls.append(call._replace(variables={**call.variables, **more}))
 
     machine.run(*calls)
@@ -95,12 +96,12 @@ def test_token_without_a_password_that_the_chosen_python_cannot_read(machine):
 def test_token_without_a_password_before_pipx_is_there(make_machine, family):
     machine = make_machine(family)
     machine.know_packages()
-    python = machine.tool("python3")
-    asked = [Call(APT_CACHE)] if family == "debian" else []
+    debian = family == "debian"
+    python = machine.tool("python3") if debian else machine.interpreter
 
     result = machine.run(
         show(),
-        *asked,
+        Call(APT_CACHE) if debian else ask_pip(python),
         python_version(python, "3 9"),
         fails=True,
         index_url="https://t0ken@example.org/simple",
@@ -153,7 +154,8 @@ def test_wheelhouse_serves_root_only_where_the_account_cannot_change_it(make_mac
     os.makedirs(wheels)
     own = wheels.startswith(machine.home)
 
-    result = machine.run(show(), check=True, fails=own, find_links=[wheels], no_index=True)
+    asked = ask_pip(machine.interpreter)
+    result = machine.run(show(), asked, check=True, fails=own, find_links=[wheels], no_index=True)
 
     if own:
         assert result["msg"].startswith(

@@ -105,8 +105,8 @@ def test_command_that_fails(machine, index, message, failed):
 @pytest.mark.parametrize(
     ("index", "message", "failed"),
     [
-        pytest.param(2, "dnf ended with code 1: no", "install_packages", id="dnf"),
-        pytest.param(3, "pip3 ended with code 1: no", "install_pipx", id="pip3"),
+        pytest.param(3, "dnf ended with code 1: no", "install_packages", id="dnf"),
+        pytest.param(4, "python3.11 ended with code 1: no", "install_pipx", id="pip"),
     ],
 )
 def test_command_that_fails_on_redhat(make_machine, index, message, failed):
@@ -115,7 +115,7 @@ def test_command_that_fails_on_redhat(make_machine, index, message, failed):
     result = machine.run(*failing(redhat_from_nothing(machine), index, err="no\n"), fails=True)
 
     assert (result["msg"], result["failed_step"]["action"]) == (message, failed)
-    assert steps(result) == [("install_packages", "python3-pip"), ("install_pipx", "pipx")][: index - 2]
+    assert steps(result) == [("install_packages", "python3-pip"), ("install_pipx", "pipx")][: index - 3]
 
 
 def test_command_that_says_nothing(machine):
@@ -317,10 +317,10 @@ def test_pip_of_root_is_heard_as_well(make_machine):
         )
 
     none = "ERROR: Could not find a version that satisfies the requirement pipx (from versions: none)\n"
-    result = machine.run(*failing(calls, 3, err=none, effect=write_log), fails=True)
+    result = machine.run(*failing(calls, 4, err=none, effect=write_log), fails=True)
 
     assert result["msg"] == (
-        "pip3 ended with code 1: https://index.example.org/simple/pipx/: 401 Client Error: Unauthorized"
+        "python3.11 ended with code 1: https://index.example.org/simple/pipx/: 401 Client Error: Unauthorized"
     )
 
 
@@ -372,7 +372,7 @@ def test_another_dnf_is_waited_for(make_machine):
     machine = make_machine("redhat")
     locked = "metadata already locked by 21228\n  The application with PID 21228 is: dnf\n"
 
-    machine.run(*repeated(redhat_from_nothing(machine), 2, 1, rc=200, err=locked))
+    machine.run(*repeated(redhat_from_nothing(machine), 3, 1, rc=200, err=locked))
 
     assert machine.clock.slept == [2]
 
@@ -504,7 +504,7 @@ def test_dpkg_that_cannot_be_helped(machine):
 
 def test_dead_repository_is_named_when_the_others_do_not_offer_the_package(make_machine):
     machine = make_machine("redhat")
-    calls = failing(redhat_from_nothing(machine), 2, out=DEAD_REPOSITORY, err=DNF_UNKNOWN)
+    calls = failing(redhat_from_nothing(machine), 3, out=DEAD_REPOSITORY, err=DNF_UNKNOWN)
 
     result = machine.run(*calls, fails=True)
 
@@ -519,7 +519,7 @@ def test_dead_repository_is_named_when_the_others_do_not_offer_the_package(make_
 def test_repositories_that_do_not_offer_the_package(make_machine):
     machine = make_machine("redhat")
 
-    result = machine.run(*failing(redhat_from_nothing(machine), 2, err=DNF_UNKNOWN), fails=True)
+    result = machine.run(*failing(redhat_from_nothing(machine), 3, err=DNF_UNKNOWN), fails=True)
 
     assert result["msg"] == (
         "Rocky Linux 9.6 (Blue Onyx) offers no package python3-pip in its enabled repositories; enable the one that "

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Call
 from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import (
     WANTED,
+    ask_pip,
     failing,
     first_installation,
     pipx_variables,
@@ -137,9 +138,10 @@ def test_the_redhat_family_needs_a_pipx(make_machine):
     redhat = make_machine("redhat")
     file = constraints(redhat, PIP, PATRONI)
 
-    result = redhat.run(show(), fails=True, constraints=file, require_hashes=True)
+    asked = ask_pip(redhat.interpreter)
+    result = redhat.run(show(), asked, fails=True, constraints=file, require_hashes=True)
 
-    assert result["msg"].startswith("require_hashes: there is no pipx, and pip3 would install it without checking")
+    assert result["msg"].startswith("require_hashes: there is no pipx, and pip would install it without checking")
 
 
 def test_the_system_pip_gets_the_constraints_without_hashes(make_machine):
@@ -147,14 +149,14 @@ def test_the_system_pip_gets_the_constraints_without_hashes(make_machine):
     seen, plain = [], f"{redhat.temporary}/constraints.txt"
     file = constraints(redhat, "click==8.1.8 --hash=sha256:00", "tomli<3; python_version < '3.11' --hash=sha256:00")
     calls = redhat_from_nothing(redhat)
-    install_pipx = calls[3].effect
+    install_pipx = calls[4].effect
 
     def read():
         seen.append(Path(plain).read_text("utf-8"))
         install_pipx()
 
-    calls[3] = calls[3]._replace(variables={**calls[3].variables, "PIP_CONSTRAINT": plain}, effect=read)
-    calls[5] = calls[5]._replace(variables={**calls[5].variables, "PIP_CONSTRAINT": file})
+    calls[4] = calls[4]._replace(variables={**calls[4].variables, "PIP_CONSTRAINT": plain}, effect=read)
+    calls[6] = calls[6]._replace(variables={**calls[6].variables, "PIP_CONSTRAINT": file})
 
     redhat.run(*calls, constraints=file)
 

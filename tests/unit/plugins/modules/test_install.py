@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _pipx
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import add_distribution
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import GID, UID, Call
 from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import (
     APT_CACHE,
+    DNF,
+    DNF_INSTALL,
     RELOAD,
     WANTED,
     ask_interpreter,
+    ask_pip,
     assert_installed,
     checks,
     debian_from_nothing,
@@ -26,6 +31,7 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import
     first_steps,
     links,
     pip_as_root,
+    pip_install_pipx,
     pipx_install,
     pipx_variables,
     pipx_version,
@@ -65,14 +71,95 @@ def test_redhat_with_nothing_there(make_machine):
 
 def test_redhat_with_pip_there(make_machine):
     machine = make_machine("redhat")
-    machine.tool("pip3")
     calls = redhat_from_nothing(machine)
-    del calls[2]
-    calls[2] = calls[2]._replace(argv=[*calls[2].argv[:-1], "pipx==1.11.1"])
+    calls[1] = ask_pip(machine.interpreter, "3.11 21.3.1 ")
+    del calls[3]
+    calls[3] = calls[3]._replace(argv=[*calls[3].argv[:-1], "pipx==1.11.1"])
 
     result = machine.run(*calls, pipx_version="1.11.1")
 
     assert steps(result) == [("install_pipx", "pipx==1.11.1"), *first_steps(machine)]
+
+
+NONE, OLD, MANAGED = "3.12 none ", "3.6 9.0.3 ", "3.12 24.0 /usr/lib/python3.12/EXTERNALLY-MANAGED"
+FINE = "3.12 24.0 "
+
+
+@pytest.mark.parametrize(
+    ("found", "chosen", "package"),
+    [
+        pytest.param({"asked": FINE}, "asked", None, id="asked for"),
+        pytest.param({"asked": NONE}, "asked", "python3.12-pip", id="asked for, without pip"),
+        pytest.param({"asked": "3.9 none "}, "asked", "python39-pip", id="asked for, of a module of RHEL 8"),
+        pytest.param({"asked": OLD, "own": FINE}, "own", None, id="asked for, but too old"),
+        pytest.param({"asked": None, "own": FINE}, "own", None, id="asked for, but does not run"),
+        pytest.param({"built": FINE}, "built", None, id="built by the site"),
+        pytest.param({"built": NONE, "own": FINE}, "own", None, id="built by the site, without pip"),
+        pytest.param({"theirs": "", "own": FINE}, "own", None, id="the account's: root does not run it"),
+        pytest.param({"own": FINE}, "own", None, id="of the module"),
+        pytest.param({"own": NONE}, "own", "python3.12-pip", id="of the module, without pip"),
+        pytest.param({"own": OLD, "system": "3.9 none "}, "system", "python3-pip", id="of the system"),
+    ],
+)
+def test_python_that_pipx_is_installed_for(make_machine, monkeypatch, found, chosen, package):
+    machine = make_machine("redhat")
+    directories = {"built": "/opt/python/bin", "theirs": f"{machine.home}/bin"[len(machine.base) :]}
+    pythons = {
+        name: machine.tool(f"python3.{name}", directories.get(name, "/usr/bin")) for name in (*found, "own", "system")
+    }
+    monkeypatch.setattr(sys, "_base_executable", pythons["own"])
+    monkeypatch.setattr(_pipx, "_SYSTEM_PYTHONS", (f"{machine.base}/usr/libexec/platform-python", pythons["system"]))
+    (asked,) = [pythons[name] for name in found if name not in ("own", "system")] or [None]
+    calls = [
+        show(),
+        *([ask_interpreter(asked, asked)] if asked else []),
+        *(ask_pip(pythons[name], answer or "") for name, answer in found.items() if name != "theirs"),
+    ]
+
+    planned = machine.run(*calls, check=True, python=asked)
+
+    assert steps(planned)[: 2 if package else 1] == [
+        *([("install_packages", package)] if package else []),
+        ("install_pipx", "pipx"),
+    ]
+    pip = [pythons[chosen], "-I", "-B", "-m", "pip", "install", "pipx"]
+    refused = machine.run(
+        *calls,
+        *calls[:1],
+        *([Call([*DNF_INSTALL[:-1], package], variables=DNF)] if package else []),
+        Call(pip, variables=pip_as_root(machine), rc=1, err="no\n"),
+        python=asked,
+        fails=True,
+    )
+    assert refused["cmd"] == pip
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (OLD, "no pip of Python 3.8 or newer to install it: install pip for the Python that runs this module, or name"),
+        (MANAGED, "/usr/lib/python3.12/EXTERNALLY-MANAGED forbids pip to install one for "),
+    ],
+)
+def test_python_for_which_pip_cannot_install_pipx(make_machine, answer, message, check):
+    machine = make_machine("redhat")
+    before = machine.tree()
+
+    result = machine.run(show(), ask_pip(machine.interpreter, answer), check=check, fails=True)
+
+    assert message in result["msg"]
+    assert "pipx_executable" in result["msg"]
+    assert machine.tree() == before
+
+
+def test_pipx_next_to_a_python_that_the_site_built(make_machine):
+    machine = make_machine("redhat")
+    python, pipx = (machine.tool(name, "/opt/python/bin") for name in ("python3.12", "pipx"))
+
+    result = machine.run(show(), ask_interpreter(python, python), pipx_version(pipx), check=True, python=python)
+
+    assert steps(result) == first_steps(machine)
 
 
 def test_pipx_there(machine):
@@ -137,16 +224,17 @@ def test_pipx_there_on_redhat(make_machine):
 
 def test_pipx_that_pip_takes_for_installed_is_installed_again(make_machine):
     machine = make_machine("redhat")
-    pip, pipx = machine.tool("pip3"), machine.tool("pipx", "/usr/local/bin")
+    python, pipx = machine.interpreter, machine.tool("pipx", "/usr/local/bin")
     broken = pipx_version(pipx, rc=1, out="", err="ModuleNotFoundError: No module named 'pipx'\n")
 
     result = machine.run(
         show(),
         broken,
+        ask_pip(python, "3.11 23.3 "),
         show(),
-        Call([pip, "install", "pipx"], out="Requirement already satisfied: pipx\n", variables=pip_as_root(machine)),
+        Call(pip_install_pipx(python), out="Requirement already satisfied: pipx\n", variables=pip_as_root(machine)),
         broken,
-        Call([pip, "install", "--ignore-installed", "pipx"], variables=pip_as_root(machine)),
+        Call(pip_install_pipx(python, "--ignore-installed"), variables=pip_as_root(machine)),
         pipx_version(pipx),
         pipx_install(machine, pipx=pipx),
         *checks(machine),
@@ -197,18 +285,18 @@ CHECKED = ("msg", "changed", "steps", "restart_required", "bin_dir", "venv", "un
 
 
 @pytest.mark.parametrize(
-    ("family", "calls", "looked"),
+    ("family", "calls"),
     [
-        pytest.param("debian", debian_from_nothing, [show(), Call(APT_CACHE)], id="debian"),
-        pytest.param("redhat", redhat_from_nothing, [show()], id="redhat"),
+        pytest.param("debian", debian_from_nothing, id="debian"),
+        pytest.param("redhat", redhat_from_nothing, id="redhat"),
     ],
 )
-def test_check_mode_changes_nothing_and_shows_what_the_real_run_does(make_machine, family, calls, looked):
+def test_check_mode_changes_nothing_and_shows_what_the_real_run_does(make_machine, family, calls):
     machine = make_machine(family)
     machine.know_packages()
     before = machine.tree()
 
-    planned = machine.run(*looked, check=True)
+    planned = machine.run(*calls(machine)[:2], check=True)
     unchanged = machine.tree() == before
     done = machine.run(*calls(machine))
 
