@@ -25,8 +25,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test checks installs cluster-test cluster-test-all lint docs-check site reference pictures changelog unit rootless hosts \
-	cluster coverage test-faults machine-test matrix bench bench-quick bench-docs lock merge clean collection-path release-check
+.PHONY: help demo build test checks installs cluster-test cluster-test-all style documentation site reference pictures changelog unit rootless hosts \
+	cluster coverage fault-test machine-test matrix bench bench-quick bench-docs lock merge clean collection-path release-check
 
 help: ## List the targets
 	@sed -n -e 's/^#@ /\n/p' -e 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -57,11 +57,11 @@ checks: .venv/dev.stamp ## Run the checks that install nothing: style, types, do
 installs: .venv/dev.stamp ## Run the installation tests: on this machine, and on hosts in Docker
 	nox --tags real
 
-lint: .venv/dev.stamp ## Check style and types
-	nox -s lint types yaml ansible_lint licenses
+style: .venv/dev.stamp ## Check style, types and license headers
+	nox -s lint extra-checks license-check types shell ansible-lint
 
-docs-check: .venv/dev.stamp ## Check spelling and wording, and that the documentation renders and is current
-	nox -s prose docs changelog
+documentation: .venv/dev.stamp ## Check spelling and wording, and that the documentation renders and is current
+	nox -s docs-check pages prose changelog
 
 unit: .venv/dev.stamp ## Run the unit tests
 	nox -s unit
@@ -73,16 +73,16 @@ hosts: .venv/dev.stamp ## Install on hosts booted in Docker
 	nox -s hosts
 
 cluster-test: .venv/dev.stamp ## Deploy, upgrade and fail over two clusters, and print the figures
-	nox -s cluster
+	nox -s cluster-test
 
 cluster-test-all: .venv/dev.stamp ## Run cluster-test with every failing upgrade, other kinds of clusters, and interruptions
-	nox -s cluster_all
+	nox -s cluster-test-all
 
 machine-test: .venv/dev.stamp ## Install on virtual machines, with SELinux and power cuts
-	nox -s machine
+	nox -s machine-test
 
-test-faults: .venv/dev.stamp ## Run fault-injection tests on hosts and print the figures
-	nox -s faults
+fault-test: .venv/dev.stamp ## Run fault-injection tests on hosts and print the figures
+	nox -s fault-test
 
 coverage: .venv/dev.stamp ## Run the unit tests and those on hosts, and print which lines of the plugins run in none
 	nox -s coverage
@@ -117,7 +117,7 @@ pictures: .venv/dev.stamp build ## Redraw docs/images: overview (needs graphviz)
 	python docs/_site/make_pictures.py
 
 release-check: .venv/dev.stamp ## Make the files of a release below ./.build/release, and try them with each ansible-core
-	nox -s release_check
+	nox -s release-check
 
 changelog: .venv/dev.stamp collection-path ## Merge the changelog fragments into a release
 	cd $(CHECKED) && antsibull-changelog release

@@ -16,6 +16,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import antsibull_nox
 import nox
 
 CHECKOUT = Path(__file__).resolve().parent
@@ -61,6 +62,7 @@ import matrix  # noqa: E402
 
 nox.needs_version = ">=2024.10.9"
 nox.options.envdir = ".build/nox"
+nox.options.default_venv_backend = "none"
 nox.options.error_on_external_run = True
 
 # What the tools keep stays in the checkout, not in the caller's home.
@@ -70,6 +72,8 @@ os.environ.setdefault("UV_CACHE_DIR", str(CHECKOUT / ".cache" / "uv"))
 # A make that calls nox has no share in the jobs of the one that nox calls.
 os.environ.pop("MAKEFLAGS", None)
 os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+
+antsibull_nox.load_antsibull_nox_toml()
 
 each_core = nox.parametrize("core", [nox.param(core, id=core.line) for core in matrix.chosen()])
 
@@ -87,16 +91,19 @@ def read_documentation(session: nox.Session, ansible_doc: str, env: dict[str, st
         session.run(ansible_doc, "--type", kind, f"pgedge.platform.{name}", external=True, silent=True, env=env)
 
 
-@nox.session(venv_backend="none", tags=["static"])
-def lint(session: nox.Session) -> None:
-    """Style of Python and shell: ruff, shellcheck."""
+@nox.session(tags=["static"], requires=["lint", "docs-check", "license-check", "extra-checks"])
+def antsibull(_session: nox.Session) -> None:
+    """All that antsibull-nox checks, see antsibull-nox.toml."""
+
+
+@nox.session(tags=["static"])
+def shell(session: nox.Session) -> None:
+    """Style of shell scripts: shellcheck."""
     make(session)
-    run(session, "ruff", "check")
-    run(session, "ruff", "format", "--check")
     run(session, "shellcheck", *SCRIPTS)
 
 
-@nox.session(venv_backend="none", tags=["static"])
+@nox.session(tags=["static"])
 def types(session: nox.Session) -> None:
     """Types, of what runs on hosts and of tools, helpers of tests and the benchmark: mypy, strict."""
     make(session, "collection-path")
@@ -106,14 +113,7 @@ def types(session: nox.Session) -> None:
         run(session, "mypy", *files, env={"MYPYPATH": os.pathsep.join(("collections", "tests", *directories))})
 
 
-@nox.session(venv_backend="none", tags=["static"])
-def yaml(session: nox.Session) -> None:
-    """Style of YAML: yamllint."""
-    make(session)
-    run(session, "yamllint", "--strict", ".")
-
-
-@nox.session(venv_backend="none", tags=["static"])
+@nox.session(name="ansible-lint", tags=["static"])
 def ansible_lint(session: nox.Session) -> None:
     """Role, playbooks and metadata: ansible-lint, profile production."""
     make(session, "build")
@@ -122,21 +122,18 @@ def ansible_lint(session: nox.Session) -> None:
     run(session, "ansible-lint", env={"ANSIBLE_ROLES_PATH": stand_ins})
 
 
-@nox.session(venv_backend="none", tags=["static"])
-def docs(session: nox.Session) -> None:
-    """Documentation: ansible-doc and antsibull-docs take it, generated files are current, links in the tarball work."""
+@nox.session(tags=["static"])
+def pages(session: nox.Session) -> None:
+    """Documentation: ansible-doc reads it, generated files are current, links in the tarball work, the site builds."""
     make(session, "build")
     read_documentation(session, "ansible-doc")
-    # It logs to the home of whoever calls it.
-    home = {"HOME": str(BUILD)}
-    run(session, "antsibull-docs", "lint-collection-docs", "--plugin-docs", INSTALLED, env=home)
     for script in ("make_role", "make_reference"):
         run(session, "python", f"docs/_site/{script}.py", "--check")
     run(session, "python", "tests/tarball.py", *BUILD.glob("*.tar.gz"))
     make(session, "site")
 
 
-@nox.session(venv_backend="none", tags=["static"])
+@nox.session(tags=["static"])
 def prose(session: nox.Session) -> None:
     """Spelling and wording of all texts: codespell, and the words in tests/prose.yml."""
     make(session)
@@ -146,7 +143,7 @@ def prose(session: nox.Session) -> None:
     run(session, "python", "tests/prose.py")
 
 
-@nox.session(venv_backend="none", tags=["static"])
+@nox.session(tags=["static"])
 def changelog(session: nox.Session) -> None:
     """Changelog: fragments in order, and CHANGELOG.md as antsibull-changelog writes it."""
     make(session, "collection-path")
@@ -155,13 +152,6 @@ def changelog(session: nox.Session) -> None:
         run(session, "antsibull-changelog", "lint")
         run(session, "antsibull-changelog", "generate", "--output", BUILD / "CHANGELOG.md")
     run(session, "diff", "-u", "CHANGELOG.md", BUILD / "CHANGELOG.md")
-
-
-@nox.session(venv_backend="none", tags=["static"])
-def licenses(session: nox.Session) -> None:
-    """License lines in every file: reuse."""
-    make(session)
-    run(session, "reuse", "lint", "--lines")
 
 
 @nox.session(venv_backend="uv", reuse_venv=True, tags=["static"])
@@ -174,14 +164,14 @@ def galaxy(session: nox.Session) -> None:
     run(session, "ansible-builder", "introspect", BUILD / "collections")
 
 
-@nox.session(venv_backend="none", tags=["static"])
+@nox.session(tags=["static"])
 def unit(session: nox.Session) -> None:
     """Unit tests, in the development environment: pytest."""
     make(session, "collection-path")
     run(session, "pytest", "--numprocesses=auto", "tests/unit", *session.posargs)
 
 
-@nox.session(venv_backend="none", tags=["core"])
+@nox.session(tags=["core"])
 @each_core
 def sanity(session: nox.Session, core: matrix.Core) -> None:
     """Rules of ansible-core, per line of it: ansible-test sanity."""
@@ -190,7 +180,7 @@ def sanity(session: nox.Session, core: matrix.Core) -> None:
     run_ansible_test(session, "sanity", core, targets, "--junit", "--controller", controller, *pythons)
 
 
-@nox.session(venv_backend="none", tags=["core"])
+@nox.session(tags=["core"])
 @each_core
 def units(session: nox.Session, core: matrix.Core) -> None:
     """Unit tests, per line of ansible-core and Python of hosts: ansible-test units."""
@@ -199,28 +189,28 @@ def units(session: nox.Session, core: matrix.Core) -> None:
     run_ansible_test(session, "units", core, targets, "--requirements", "--controller", controller, *pythons)
 
 
-@nox.session(venv_backend="none", tags=["real"])
+@nox.session(tags=["real"])
 def rootless(session: nox.Session) -> None:
     """A real installation on this machine, without root: pytest."""
     make(session)
     run(session, "pytest", "tests/integration/test_rootless.py", *session.posargs)
 
 
-@nox.session(venv_backend="none", tags=["real"])
+@nox.session(tags=["real"])
 def hosts(session: nox.Session) -> None:
     """Real installations on hosts booted in Docker: pytest, molecule."""
     make(session)
     run(session, "pytest", *HOST_TESTS, DURATIONS, *session.posargs)
 
 
-@nox.session(venv_backend="none")
-def cluster(session: nox.Session) -> None:
+@nox.session(name="cluster-test")
+def cluster_test(session: nox.Session) -> None:
     """Two real clusters, deployed, upgraded while a client writes, and failed over: pytest, molecule."""
     make(session)
     run(session, "pytest", CLUSTER_TEST, SITE_TEST, "-m", "not thorough", DURATIONS, *session.posargs)
 
 
-@nox.session(venv_backend="none", default=False)
+@nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Which lines of the plugins run in the unit tests and on hosts: coverage.py. It takes as long as both."""
     make(session, "collection-path")
@@ -234,23 +224,23 @@ def coverage(session: nox.Session) -> None:
     run(session, "coverage", "report", f"--data-file={data / 'all'}")
 
 
-@nox.session(venv_backend="none", default=False)
-def cluster_all(session: nox.Session) -> None:
+@nox.session(name="cluster-test-all", default=False)
+def cluster_test_all(session: nox.Session) -> None:
     """The same with every failing upgrade, other kinds of clusters, and interruptions: pytest, molecule."""
     make(session)
     everything = {"PGEDGE_CLUSTER": "full", "PGEDGE_REQUIRE_ENGINE": "1"}
     run(session, "pytest", CLUSTER_TEST, SITE_TEST, *session.posargs, env=everything)
 
 
-@nox.session(venv_backend="none")
-def machine(session: nox.Session) -> None:
+@nox.session(name="machine-test")
+def machine_test(session: nox.Session) -> None:
     """Virtual machines: SELinux enforcing, power cuts, and the next Debian: pytest, QEMU."""
     make(session)
     run(session, "pytest", MACHINE_TEST, "-m", THOROUGH, DURATIONS, *session.posargs)
 
 
-@nox.session(venv_backend="none", default=False)
-def faults(session: nox.Session) -> None:
+@nox.session(name="fault-test", default=False)
+def fault_test(session: nox.Session) -> None:
     """Installations watched and killed on real hosts, at every boundary: pytest."""
     make(session)
     full = {"PGEDGE_FAULTS": "full", "PGEDGE_REQUIRE_ENGINE": "1"}
@@ -258,7 +248,7 @@ def faults(session: nox.Session) -> None:
     run(session, "pytest", *tests, *session.posargs, env=full)
 
 
-@nox.session(venv_backend="none", default=False)
+@nox.session(name="release-check", default=False)
 def release_check(session: nox.Session) -> None:
     """The files of a release, installed with each ansible-core, and used to install Patroni without root."""
     make(session, "collection-path", "site")
@@ -299,7 +289,7 @@ def use_release(session: nox.Session, core: matrix.Core) -> None:
             session.error(f"ansible-core {core.version}: wanted {changed}, and the run printed:\n{output}")
 
 
-@nox.session(venv_backend="none", default=False)
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Renew requirements/*.txt: the newest release of everything that development needs."""
     make(session)
