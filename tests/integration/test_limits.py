@@ -218,15 +218,16 @@ def test_dnf_stays_locked(hosts: dict[str, Host]) -> None:
     host = hosts["el9"]
     assert not host.install(version=OLD).get("failed")
     held = "/var/cache/dnf/metadata_lock.pid /var/lib/dnf/rpmdb_lock.pid"
+    packages = "/usr/lib/python3/dist-packages"
     try:
-        host.shell("for f in /usr/bin/pip3 /usr/local/bin/pipx; do mv $f $f.away; done")
+        host.shell(f"for f in {packages}/pip-*.dist-info /usr/local/bin/pipx; do mv $f $f.away; done")
         # dnf's locks name their holder: any process that is alive.
         host.shell(f"mkdir -p /var/lib/dnf; for f in {held}; do echo 1 > $f; done")
         started = time.monotonic()
         result = host.install(version=NEW, lock_timeout=3, retries=0)
         assert time.monotonic() - started < 60
     finally:
-        host.shell(f"rm {held}; for f in /usr/bin/pip3 /usr/local/bin/pipx; do mv $f.away $f; done")
+        host.shell(f"rm {held}; for f in {packages}/*.away /usr/local/bin/*.away; do mv $f ${{f%.away}}; done")
     assert result["failed"]
     assert result["steps"] == []
     assert "locked by 1" in result["msg"]
