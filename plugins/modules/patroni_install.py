@@ -119,9 +119,10 @@ options:
       - Path of a pipx that O(user) can run. If set, no prerequisites are installed.
       - By default, the module searches for pipx on the C(PATH), in the usual system directories and in C(.local/bin) in
         the home directory of the account. If there is none, it installs pipx, with C(apt-get) on the Debian family.
-      - On the RHEL family it installs pipx with pip, for the interpreter that O(python) names, or else for the one that
-        runs the module. If that has no pip, C(dnf) installs it first (C(python3-pip), C(python3.12-pip)). An
-        interpreter older than 3.8, or one that O(user) can change, is not used for this.
+      - On the RHEL family it installs pipx with pip, for the interpreter that O(python) names if that is in
+        C(/usr/bin), or else for the one that runs the module, or for that of the system. If it has no pip, C(dnf)
+        installs it first (C(python3-pip), C(python3.12-pip)). An interpreter is skipped if it is older than 3.8, if
+        O(user) cannot run it, or if it is reserved for packages (PEP 668).
     type: path
   pipx_version:
     description:

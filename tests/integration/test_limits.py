@@ -220,7 +220,7 @@ def test_dnf_stays_locked(hosts: dict[str, Host]) -> None:
     held = "/var/cache/dnf/metadata_lock.pid /var/lib/dnf/rpmdb_lock.pid"
     packages = "/usr/lib/python3/dist-packages"
     try:
-        host.shell(f"for f in {packages}/pip-*.dist-info /usr/local/bin/pipx; do mv $f $f.away; done")
+        host.shell(f"for f in {packages}/pip /usr/local/bin/pipx; do mv $f $f.away; done")
         # dnf's locks name their holder: any process that is alive.
         host.shell(f"mkdir -p /var/lib/dnf; for f in {held}; do echo 1 > $f; done")
         started = time.monotonic()

@@ -57,7 +57,7 @@ class Builder:
         self._host = host
 
     def install_pipx(self, step: InstallPipx) -> None:
-        pip = _commands.pip_of(step.python)
+        pip = [step.python, "-m", "pip"]
         with self._netrc(self._host.temporary_directory) as netrc:
             sources = _sources.pip_environment(self._desired.sources, netrc)
             if self._desired.sources.hashed:

@@ -38,13 +38,13 @@ _UNIT_PROPERTIES = (
 )
 _ASK_PIP = """\
 import os, sys, sysconfig
+from importlib.util import find_spec
 try:
-    from importlib.metadata import version
-    pip = version("pip")
+    pip = find_spec("pip.__main__")
 except ImportError:
-    pip = "none"
+    pip = None
 marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
-print("%d.%d" % sys.version_info[:2], pip, marker if os.path.exists(marker) else "")
+print("%d.%d" % sys.version_info[:2], "pip" if pip else "none", marker if os.path.exists(marker) else "")
 """
 # The module that Python must be able to import for each extra.
 _EXTRA_IMPORTS = {
@@ -159,8 +159,11 @@ def ask_interpreter(python: str) -> list[str]:
 
 
 def ask_pip(python: str) -> list[str]:
-    """Query the version of an interpreter, of its pip, and whether pip may install for it (PEP 668)."""
-    return [python, "-I", "-B", "-c", _ASK_PIP]
+    """Query the version of an interpreter, whether it has pip, and whether pip may install for it (PEP 668).
+
+    Isolated (-I), the Pythons of the RHEL family would not see what pip installed below /usr/local.
+    """
+    return [python, "-B", "-c", _ASK_PIP]
 
 
 def python_version(python: str) -> list[str]:

@@ -34,7 +34,7 @@ def resolve_python(desired: Desired, host: Host, environment: Environment | None
     if desired.python is None:
         return None
     with host.identity(desired.account):
-        found = _find_python(desired, host)
+        found = find_python(desired, host)
         resolved = os.path.realpath(found) if found else None
         if found is None or resolved is None or not is_executable(resolved):
             raise PatroniInstallError(
@@ -62,13 +62,14 @@ def resolve_python(desired: Desired, host: Host, environment: Environment | None
 
 def requested_python(desired: Desired, host: Host) -> str | None:
     """Identify the requested interpreter by its path and modification time, because a wrapper may change."""
-    found = _find_python(desired, host)
+    found = find_python(desired, host)
     try:
         return f"{found} {os.stat(found).st_mtime_ns}" if found else None
     except OSError:
         return None
 
 
-def _find_python(desired: Desired, host: Host) -> str | None:
-    python = desired.python or ""
-    return python if "/" in python else host.find(python)
+def find_python(desired: Desired, host: Host) -> str | None:
+    """Find the requested interpreter, as it is written or on the PATH."""
+    python = desired.python
+    return host.find(python) if python and "/" not in python else python

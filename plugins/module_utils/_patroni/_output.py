@@ -149,8 +149,8 @@ def parse_pip(text: str) -> tuple[str, bool, str | None] | None:
         The version of Python, whether it has pip, and the file that forbids pip to install for it; None if the command
         did not say so.
     """
-    matched = re.fullmatch(r"(\d+\.\d+) (\S+) (/.*)?\n?", text)
-    return (matched[1], matched[2] != "none", matched[3]) if matched else None
+    matched = re.fullmatch(r"(\d+\.\d+) (pip|none) (/.*)?\n?", text)
+    return (matched[1], matched[2] == "pip", matched[3]) if matched else None
 
 
 def parse_pip_log(log: str) -> str:

@@ -13,10 +13,11 @@ import re
 import typing as t
 
 from .._errors import CommandError
-from .._files import read_text
+from .._files import is_executable, read_text
 from .._variables import NOTHING
 from .._versions import allows
 from . import _commands, _output
+from ._interpreter import find_python
 from ._observed import OLDEST_PYTHON, Pip, Pipx
 
 if t.TYPE_CHECKING:
@@ -35,10 +36,9 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
         PatroniInstallError: the operator's choice does not run as the account.
     """
     account = desired.account
-    # pip puts it next to a Python that is not from a package.
-    pythons = [path for path in (desired.python, host.python) if path and path.startswith("/")]
     with host.identity(account):
-        found = host.find_all("pipx", f"{account.home}/.local/bin", *map(os.path.dirname, pythons))
+        # pip puts it next to a Python that is not from a package.
+        found = host.find_all("pipx", f"{account.home}/.local/bin", os.path.dirname(host.python))
     if account.assumed:
         return next((Pipx(path, None) for path in (desired.pipx_executable, *found) if path), None)
     for path in (desired.pipx_executable,) if desired.pipx_executable else found:
@@ -54,21 +54,36 @@ def find_pipx(desired: Desired, host: Host) -> Pipx | None:
     return None
 
 
-def find_pip(python: str | None, host: Host) -> Pip | None:
-    """Find the pip to install pipx with: of a Python, else of the one that runs the module, else of the host's own.
+def find_pip(desired: Desired, host: Host) -> Pip | None:
+    """Find the pip with which root can install a pipx that the account can run; one with a marker if there is no other.
 
-    Args:
-        python: an interpreter that only root can change.
+    Preferred is that of the Python in the option, then of the one that runs the module, then of the host's own.
     """
-    for candidate in dict.fromkeys(filter(None, (python, host.python, _system_python()))):
-        answer = _output.parse_pip(host.run(_commands.ask_pip(candidate), inherit=NOTHING).stdout)
+    marked = None
+    for python in dict.fromkeys(filter(None, (_packaged_python(desired, host), host.python, _system_python()))):
+        with host.identity(desired.account):
+            runs = is_executable(python)
+        answer = _output.parse_pip(host.run(_commands.ask_pip(python), inherit=NOTHING).stdout) if runs else None
         if answer is None:
             continue
         version, present, marker = answer
-        package = None if present else _pip_package(candidate, version)
-        if allows(f">={OLDEST_PYTHON}", version) and (present or package):
-            return Pip(candidate, package, marker)
-    return None
+        package = None if present else _pip_package(python, version)
+        if not allows(f">={OLDEST_PYTHON}", version) or not (present or package):
+            continue
+        found = Pip(python, package, marker)
+        if marker is None:
+            return found
+        marked = marked or found
+    return marked
+
+
+def _packaged_python(desired: Desired, host: Host) -> str | None:
+    """Resolve the Python in the option, if it is from a package: root runs no other that the operator did not choose
+    for the module, because others may be able to change what it imports.
+    """
+    found = find_python(desired, host)
+    directory, _slash, name = os.path.realpath(found).rpartition("/") if found else ("", "", "")
+    return f"{directory}/{name}" if directory == _PACKAGED and re.fullmatch(r"python3[.\d]*", name) else None
 
 
 def _system_python() -> str | None:

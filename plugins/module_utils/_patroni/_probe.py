@@ -71,7 +71,7 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     _expect_return(desired, observed, drift)
     if drift is None or observed.returning is not None:
         return replace(observed, python_version=used.python_version if used else None)
-    tools = known.tools if known and known.tools else _probe_tools(desired, host, python)
+    tools = known.tools if known and known.tools else _probe_tools(desired, host)
     _expect_netrc(desired, tools, python, host)
     made_with = python or (tools.pipx.python if tools.pipx else None)
     in_use = environment.python if environment and environment.problem is None else None
@@ -400,7 +400,7 @@ def _service_environment(command: t.Sequence[str], names: Names) -> str | None:
     return names.one(os.path.dirname(os.path.dirname(interpreter))) if interpreter.startswith("/") else None
 
 
-def _probe_tools(desired: Desired, host: Host, python: str | None) -> Tools:
+def _probe_tools(desired: Desired, host: Host) -> Tools:
     with host.identity(desired.account):
         damaged = shared_libraries_problem(desired.shared_libraries) is not None
     tools = Tools(pipx=find_pipx(desired, host), shared_damaged=damaged)
@@ -416,9 +416,7 @@ def _probe_tools(desired: Desired, host: Host, python: str | None) -> Tools:
         names = Names(host, desired.account)
         with host.identity(desired.account):
             unsafe = tuple(path for path in desired.sources.local if _controlled(names, path))
-            # Root would run it.
-            python = None if python and _controlled(names, python) else python
-    return replace(tools, pip=find_pip(python, host), unsafe_sources=unsafe)
+    return replace(tools, pip=find_pip(desired, host), unsafe_sources=unsafe)
 
 
 def _expect_netrc(desired: Desired, tools: Tools, chosen: str | None, host: Host) -> None:

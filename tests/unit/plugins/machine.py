@@ -198,7 +198,7 @@ class Kernel:
             return False
         if mode & os.W_OK:
             return self._may_write(self.uid, self._resolved(path))
-        return bool(bits & 0o111)
+        return bool(bits & (0o111 if self.uid in (0, self.stat(path).st_uid) else 0o001))
 
     def mkdir(self, path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         self._judge(path)

@@ -292,6 +292,8 @@ def test_the_pip_of_the_present_python_is_found():
     assert (marker is not None) is Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
 
 
-@pytest.mark.parametrize("text", ["", "3.12\n", "3.12 24.0\n", "Python 3.12 24.0 \n", "3.12 24.0 marker\n"])
+@pytest.mark.parametrize(
+    "text", ["", "3.12\n", "3.12 pip\n", "Python 3.12 pip \n", "3.12 None \n", "3.12 pip marker\n"]
+)
 def test_other_answers_about_pip(text):
     assert _output.parse_pip(text) is None

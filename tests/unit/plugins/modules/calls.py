@@ -231,7 +231,7 @@ def ask_pip(python, answer="3.11 none "):
 
 
 def pip_install_pipx(python, *more):
-    return [str(python), "-I", "-B", "-m", "pip", "install", *more, "pipx"]
+    return [str(python), "-m", "pip", "install", *more, "pipx"]
 
 
 def redhat_from_nothing(machine):

@@ -72,7 +72,7 @@ def test_redhat_with_nothing_there(make_machine):
 def test_redhat_with_pip_there(make_machine):
     machine = make_machine("redhat")
     calls = redhat_from_nothing(machine)
-    calls[1] = ask_pip(machine.interpreter, "3.11 21.3.1 ")
+    calls[1] = ask_pip(machine.interpreter, "3.11 pip ")
     del calls[3]
     calls[3] = calls[3]._replace(argv=[*calls[3].argv[:-1], "pipx==1.11.1"])
 
@@ -81,39 +81,54 @@ def test_redhat_with_pip_there(make_machine):
     assert steps(result) == [("install_pipx", "pipx==1.11.1"), *first_steps(machine)]
 
 
-NONE, OLD, MANAGED = "3.12 none ", "3.6 9.0.3 ", "3.12 24.0 /usr/lib/python3.12/EXTERNALLY-MANAGED"
-FINE = "3.12 24.0 "
+FINE, NONE, OLD = "3.12 pip ", "3.12 none ", "3.6 pip "
+MANAGED = "3.12 pip /usr/lib/python3.12/EXTERNALLY-MANAGED"
 
 
 @pytest.mark.parametrize(
     ("found", "chosen", "package"),
     [
         pytest.param({"asked": FINE}, "asked", None, id="asked for"),
+        pytest.param({"linked": FINE}, "asked", None, id="asked for through a link"),
         pytest.param({"asked": NONE}, "asked", "python3.12-pip", id="asked for, without pip"),
         pytest.param({"asked": "3.9 none "}, "asked", "python39-pip", id="asked for, of a module of RHEL 8"),
         pytest.param({"asked": OLD, "own": FINE}, "own", None, id="asked for, but too old"),
-        pytest.param({"asked": None, "own": FINE}, "own", None, id="asked for, but does not run"),
-        pytest.param({"built": FINE}, "built", None, id="built by the site"),
-        pytest.param({"built": NONE, "own": FINE}, "own", None, id="built by the site, without pip"),
-        pytest.param({"theirs": "", "own": FINE}, "own", None, id="the account's: root does not run it"),
+        pytest.param({"asked": "", "own": FINE}, "own", None, id="asked for, but does not run"),
+        pytest.param({"asked": MANAGED, "own": FINE}, "own", None, id="asked for, but reserved for packages"),
+        pytest.param({"built": None, "own": FINE}, "own", None, id="built by the site: root does not run it"),
+        pytest.param({"theirs": None, "own": FINE}, "own", None, id="the account's: root does not run it"),
+        pytest.param({"named": None, "own": FINE}, "own", None, id="a link to another program: root does not run it"),
         pytest.param({"own": FINE}, "own", None, id="of the module"),
         pytest.param({"own": NONE}, "own", "python3.12-pip", id="of the module, without pip"),
         pytest.param({"own": OLD, "system": "3.9 none "}, "system", "python3-pip", id="of the system"),
+        pytest.param({"private": None, "system": FINE}, "system", None, id="of the module, for root alone"),
     ],
 )
 def test_python_that_pipx_is_installed_for(make_machine, monkeypatch, found, chosen, package):
     machine = make_machine("redhat")
-    directories = {"built": "/opt/python/bin", "theirs": f"{machine.home}/bin"[len(machine.base) :]}
-    pythons = {
-        name: machine.tool(f"python3.{name}", directories.get(name, "/usr/bin")) for name in (*found, "own", "system")
+    places = {
+        "asked": "/usr/bin/python3.12",
+        "linked": "/usr/local/bin/python",
+        "built": "/opt/python/bin/python3.12",
+        "theirs": f"{machine.home}/bin/python3.12"[len(machine.base) :],
+        "named": "/opt/python3",
+        "own": "/usr/bin/python3.11",
+        "private": "/root/python/bin/python3.11",
+        "system": "/usr/bin/python3.9",
     }
-    monkeypatch.setattr(sys, "_base_executable", pythons["own"])
+    pythons = {name: machine.tool(path.rpartition("/")[2], os.path.dirname(path)) for name, path in places.items()}
+    for link, target in (("linked", "asked"), ("named", "setpriv")):
+        os.unlink(pythons[link])
+        os.symlink(f"{machine.base}{places.get(target, '/usr/bin/setpriv')}", pythons[link])
+    os.chmod(pythons["private"], 0o700)
+    own = pythons["private" if "private" in found else "own"]
+    monkeypatch.setattr(sys, "_base_executable", own)
     monkeypatch.setattr(_pipx, "_SYSTEM_PYTHONS", (f"{machine.base}/usr/libexec/platform-python", pythons["system"]))
-    (asked,) = [pythons[name] for name in found if name not in ("own", "system")] or [None]
+    (asked,) = [pythons[name] for name in found if name not in ("own", "private", "system")] or [None]
     calls = [
         show(),
-        *([ask_interpreter(asked, asked)] if asked else []),
-        *(ask_pip(pythons[name], answer or "") for name, answer in found.items() if name != "theirs"),
+        *([ask_interpreter(asked, os.path.realpath(asked))] if asked else []),
+        *(ask_pip(os.path.realpath(pythons[name]), answer) for name, answer in found.items() if answer is not None),
     ]
 
     planned = machine.run(*calls, check=True, python=asked)
@@ -122,7 +137,7 @@ def test_python_that_pipx_is_installed_for(make_machine, monkeypatch, found, cho
         *([("install_packages", package)] if package else []),
         ("install_pipx", "pipx"),
     ]
-    pip = [pythons[chosen], "-I", "-B", "-m", "pip", "install", "pipx"]
+    pip = pip_install_pipx(pythons[chosen])
     refused = machine.run(
         *calls,
         *calls[:1],
@@ -153,11 +168,12 @@ def test_python_for_which_pip_cannot_install_pipx(make_machine, answer, message,
     assert machine.tree() == before
 
 
-def test_pipx_next_to_a_python_that_the_site_built(make_machine):
+def test_pipx_next_to_the_python_that_runs_the_module(make_machine, monkeypatch):
     machine = make_machine("redhat")
     python, pipx = (machine.tool(name, "/opt/python/bin") for name in ("python3.12", "pipx"))
+    monkeypatch.setattr(sys, "_base_executable", python)
 
-    result = machine.run(show(), ask_interpreter(python, python), pipx_version(pipx), check=True, python=python)
+    result = machine.run(show(), pipx_version(pipx), check=True)
 
     assert steps(result) == first_steps(machine)
 
@@ -230,7 +246,7 @@ def test_pipx_that_pip_takes_for_installed_is_installed_again(make_machine):
     result = machine.run(
         show(),
         broken,
-        ask_pip(python, "3.11 23.3 "),
+        ask_pip(python, "3.11 pip "),
         show(),
         Call(pip_install_pipx(python), out="Requirement already satisfied: pipx\n", variables=pip_as_root(machine)),
         broken,
