@@ -412,7 +412,7 @@ def _probe_tools(desired: Desired, host: Host) -> Tools:
     if not host.root:
         return tools
     unsafe: tuple[str, ...] = ()
-    if desired.account.uid != 0:
+    if desired.account.uid != 0 and not desired.account.assumed:
         names = Names(host, desired.account)
         with host.identity(desired.account):
             unsafe = tuple(path for path in desired.sources.local if _controlled(names, path))

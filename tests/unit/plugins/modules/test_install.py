@@ -323,6 +323,17 @@ def test_check_mode_changes_nothing_and_shows_what_the_real_run_does(make_machin
     assert (planned["version"], done["version"]) == (None, "4.1.5")
 
 
+def test_check_mode_without_the_account_that_could_change_a_wheelhouse(make_machine, monkeypatch):
+    machine = make_machine("redhat")
+    monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
+    wheels = f"{machine.base}/srv/wheels"
+    os.makedirs(wheels)
+
+    result = machine.run(show(), ask_pip(machine.interpreter), check=True, find_links=[wheels], no_index=True)
+
+    assert steps(result)[:2] == [("install_packages", "python3-pip"), ("install_pipx", "pipx")]
+
+
 def test_check_mode_without_the_account(machine, monkeypatch):
     monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
 
