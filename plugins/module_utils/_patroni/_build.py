@@ -57,7 +57,6 @@ class Builder:
         self._host = host
 
     def install_pipx(self, step: InstallPipx) -> None:
-        pip = [step.python, "-m", "pip"]
         with self._netrc(self._host.temporary_directory) as netrc:
             sources = _sources.pip_environment(self._desired.sources, netrc)
             if self._desired.sources.hashed:
@@ -74,11 +73,11 @@ class Builder:
                 inherit=PIP,
                 examine=lambda completed: _with_pip_log(completed, log),
             )
-            install(_commands.pip_install(pip, step.requirement))
+            install(_commands.pip_install(step.python, step.requirement))
             self.pipx = find_pipx(self._desired, self._host)
             if self.pipx is None:
                 # pip treats a partial installation left by an interrupted run as installed.
-                install(_commands.pip_install(pip, step.requirement, again=True))
+                install(_commands.pip_install(step.python, step.requirement, again=True))
 
     def build(self, step: BuildEnvironment) -> None:
         """Create an environment in its generation, and verify it.

@@ -113,8 +113,8 @@ def dpkg_configure() -> list[str]:
     return ["dpkg", *_KEEP_CONFFILES, "--configure", "-a"]
 
 
-def pip_install(pip: t.Sequence[str], requirement: str, *, again: bool = False) -> list[str]:
-    return [*pip, "install", *(["--ignore-installed"] if again else []), requirement]
+def pip_install(python: str, requirement: str, *, again: bool = False) -> list[str]:
+    return [python, "-m", "pip", "install", *(["--ignore-installed"] if again else []), requirement]
 
 
 def requirement(version: str | None, extras: tuple[str, ...]) -> str:

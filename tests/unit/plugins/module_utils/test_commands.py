@@ -63,13 +63,13 @@ APT_INSTALL = [
             id="dpkg --configure",
         ),
         pytest.param(
-            _commands.pip_install(["pip3"], "pipx==1.7.1"),
-            ["pip3", "install", "pipx==1.7.1"],
+            _commands.pip_install("/usr/bin/python3.9", "pipx==1.7.1"),
+            ["/usr/bin/python3.9", "-m", "pip", "install", "pipx==1.7.1"],
             id="pip install",
         ),
         pytest.param(
-            _commands.pip_install(["pip3"], "pipx", again=True),
-            ["pip3", "install", "--ignore-installed", "pipx"],
+            _commands.pip_install("/usr/bin/python3.9", "pipx", again=True),
+            ["/usr/bin/python3.9", "-m", "pip", "install", "--ignore-installed", "pipx"],
             id="pip install again",
         ),
         pytest.param(

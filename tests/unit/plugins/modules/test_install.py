@@ -117,9 +117,9 @@ def test_python_that_pipx_is_installed_for(make_machine, monkeypatch, found, cho
         "system": "/usr/bin/python3.9",
     }
     pythons = {name: machine.tool(path.rpartition("/")[2], os.path.dirname(path)) for name, path in places.items()}
-    for link, target in (("linked", "asked"), ("named", "setpriv")):
+    for link, target in (("linked", pythons["asked"]), ("named", machine.setpriv)):
         os.unlink(pythons[link])
-        os.symlink(f"{machine.base}{places.get(target, '/usr/bin/setpriv')}", pythons[link])
+        os.symlink(target, pythons[link])
     os.chmod(pythons["private"], 0o700)
     own = pythons["private" if "private" in found else "own"]
     monkeypatch.setattr(sys, "_base_executable", own)
