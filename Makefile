@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 PYTHON ?= python3
+DCS ?= etcd
 
 ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
@@ -38,7 +39,8 @@ help: ## List the targets
 demo: .venv/demo.stamp build ## Install Patroni below ./.demo, without root
 	@demo/run
 
-cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, leave them running, and print how to inspect them
+cluster: export MOLECULE_CLUSTER_DCS = $(DCS)
+cluster: .venv/dev.stamp build ## Deploy two clusters of three hosts, DCS=etcd, zookeeper or raft; print how to inspect them
 	tests/images/build debian12
 	molecule converge --scenario-name cluster
 	@extensions/molecule/cluster/look_around
@@ -48,7 +50,9 @@ merge: ## Merge module, role and playbooks into a checkout of the platform, INTO
 
 #@ Check
 
-test: checks installs cluster-test machine-test ## Run every check that this machine allows; skipped checks are listed at the end
+test: checks installs cluster-test ## Run every check that this machine allows; skipped checks are listed at the end
+	# After the others, because it takes two processors for itself.
+	$(MAKE) machine-test
 	@python tests/matrix.py table
 
 checks: .venv/dev.stamp ## Run the checks that install nothing: style, types, documentation, tests on each ansible-core

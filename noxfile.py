@@ -27,7 +27,8 @@ INSTALLED = BUILD / "collections" / "ansible_collections" / "pgedge" / "platform
 RELEASE = BUILD / "release"
 CLUSTER_TEST = "tests/integration/test_cluster.py"
 SITE_TEST = "tests/integration/test_site.py"
-MACHINE_TEST = "tests/integration/test_machine.py"
+# A machine for each, so that two emulated processors run at the same time.
+MACHINE_TESTS = ("tests/integration/test_machine.py", "tests/integration/test_power.py")
 DURATIONS = "--durations=40"
 # Marked as thorough is what shows little more than another test, and takes minutes.
 THOROUGH = "not thorough" if os.environ.get("PGEDGE_SHORT") == "1" else ""
@@ -236,7 +237,8 @@ def cluster_test_all(session: nox.Session) -> None:
 def machine_test(session: nox.Session) -> None:
     """Virtual machines: SELinux enforcing, power cuts, and the next Debian: pytest, QEMU."""
     make(session)
-    run(session, "pytest", MACHINE_TEST, "-m", THOROUGH, DURATIONS, *session.posargs)
+    each = ("--numprocesses=2", "--dist=loadfile")
+    run(session, "pytest", *MACHINE_TESTS, "-m", THOROUGH, *each, DURATIONS, *session.posargs)
 
 
 @nox.session(name="fault-test", default=False)
@@ -298,7 +300,8 @@ def lock(session: nox.Session) -> None:
     compile_requirements(session, "tests/unit/requirements.txt", "3.8", "--group", "unit")
     for core in matrix.read():
         wanted = BUILD / "core.in"
-        wanted.write_text(f"ansible-core~={core.line}.0\nansible~={core.ansible}.0\n", "utf-8")
+        first = "0a1" if core.candidate else "0"
+        wanted.write_text(f"ansible-core~={core.line}.{first}\nansible~={core.ansible}.{first}\n", "utf-8")
         oldest = min(core.controllers, key=matrix.number)
         compile_requirements(session, str(core.requirements), oldest, "--generate-hashes", str(wanted))
 

@@ -213,7 +213,7 @@ class Host:
     def _wait_for_lock(self, descriptor: int, account: Account, timeout: int) -> None:
         wait = self.wait(timeout)
         while not _try_lock(descriptor):
-            holders = ", ".join(lock_holders(os.fstat(descriptor))) or "another process"
+            holders = ", ".join(lock_holders(descriptor)) or "another process"
             if not wait.goes_on(f"waiting for another run for {account.name} to end, in {holders}", _POLL_SECONDS):
                 raise PatroniInstallError(
                     f"another run has been installing Patroni for {account.name} for more than {timeout} seconds; "

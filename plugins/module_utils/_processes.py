@@ -49,11 +49,18 @@ def login_user() -> str | None:
         return None
 
 
-def lock_holders(found: os.stat_result) -> list[str]:
+def lock_holders(file: str | int) -> list[str]:
     """Describe the processes that hold a lock on a file, such as "process 812 (apt-get)"; see proc_locks(5).
 
     A process that inherited the lock from one that has ended is not in that list, but has the file open.
+
+    Args:
+        file: its path, which need not exist, or a descriptor.
     """
+    try:
+        found = os.stat(file)
+    except OSError:
+        return []
     locked = _locked(found.st_ino)
     holders = [pid for pid in locked if _has_open(pid, found)]
     if locked and not holders:

@@ -8,6 +8,7 @@ PGEDGE_REQUIRE_ENGINE=1 makes a failure of what would otherwise be skipped.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,12 +18,15 @@ from pathlib import Path
 
 import pytest
 from lab import BIN, CHECKOUT, Host, Kept, install_collection, miss
+from machines import Image, Machine, built
 
 IMAGES = {
     "debian12": "MOLECULE_IMAGE_DEBIAN12",
     "debian13": "MOLECULE_IMAGE_DEBIAN13",
     "el9": "MOLECULE_IMAGE_EL9",
 }
+# Their systemd wants cgroup v2 alone, which not every engine has.
+WITHOUT_SYSTEMD = ("testing", "fedora")
 BUILD_TOOLS = {"mmdebstrap": "mmdebstrap", "rpmbuild": "rpm", "createrepo_c": "createrepo-c"}
 
 Molecule = t.Callable[..., "subprocess.CompletedProcess[str]"]
@@ -43,7 +47,10 @@ def engine() -> None:
 @pytest.fixture(scope="session")
 def images(engine: None) -> None:
     """The hosts' images, except those whose place others take."""
-    wanted = [name for name, variable in IMAGES.items() if not os.environ.get(variable)]
+    build_images(*(name for name, variable in IMAGES.items() if not os.environ.get(variable)))
+
+
+def build_images(*wanted: str) -> None:
     if not wanted:
         return
     missing = [package for tool, package in BUILD_TOOLS.items() if shutil.which(tool) is None]
@@ -60,6 +67,14 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tarball,) = top.glob("*.tar.gz")
     install_collection(tarball, top / "collections")
     return top / "collections"
+
+
+@pytest.fixture(scope="module")
+def newest(engine: None, collections: Path) -> t.Iterator[dict[str, Host]]:
+    """Debian testing and a stand-in for Fedora, without systemd."""
+    build_images(*WITHOUT_SYSTEMD)
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(Host(name).without_systemd(collections)) for name in WITHOUT_SYSTEMD}
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +159,19 @@ def hosts(kept: dict[str, Kept]) -> t.Iterator[dict[str, Host]]:
             host.remove()
 
 
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return built("bookworm")
+
+
+@pytest.fixture(scope="module")
+def enforcing(image: Image, collections: Path) -> t.Iterator[Machine]:
+    """A machine that enforces SELinux, with the module's code laid out for the driver."""
+    with Machine(image) as machine:
+        machine.lay_out(collections)
+        yield machine
+
+
 _FIGURES: dict[str, list[dict[str, t.Any]]] = {}
 
 
@@ -155,6 +183,19 @@ def figures() -> t.Callable[..., None]:
         _FIGURES.setdefault(table, []).append(row)
 
     return keep
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run in several processes, hand the figures to the one that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = _FIGURES
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: t.Any) -> None:
+    # A process that was killed hands over nothing.
+    for table, rows in getattr(node, "workeroutput", {}).get("figures", {}).items():
+        _FIGURES.setdefault(table, []).extend(rows)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

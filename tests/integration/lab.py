@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -43,6 +44,14 @@ ROLE = """
   roles:
     - pgedge.platform.install_patroni
 """
+# What the scenario's other roles do, on a host that no scenario boots.
+CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/machine-ca-certificates.crt")
+PREPARE = f"""
+groupadd --system postgres
+useradd --system --gid postgres --home-dir $0 --create-home --shell /bin/bash postgres
+chmod 0700 $0
+printf '[global]\\ncert = {CERTIFICATES[1]}\\n' > /etc/pip.conf
+"""
 Result = dict[str, t.Any]
 # What the engine's API takes to create a container.
 Kept = dict[str, t.Any]
@@ -76,7 +85,7 @@ class Host:
     def __init__(self, name: str) -> None:
         self.name = name
         self.container = f"pgedge-platform-test-{name}"
-        self.home = "/var/lib/pgsql" if name == "el9" else "/var/lib/postgresql"
+        self.home = "/var/lib/pgsql" if name in ("el9", "fedora") else "/var/lib/postgresql"
         self.bin_dir = f"{self.home}/.local/bin"
         self.pipx_home = f"{self.home}/.local/share/pipx"
         self.venv = f"{self.pipx_home}/venvs/patroni"
@@ -147,6 +156,20 @@ class Host:
                 ["docker", "cp", "--quiet", f"{self.container}:{RECORDS}/.", COVERAGE], capture_output=True, check=False
             )
         subprocess.run(["docker", "rm", "--force", "--volumes", self.container], stdout=subprocess.DEVNULL, check=True)
+
+    @contextlib.contextmanager
+    def without_systemd(self, collections: Path) -> t.Iterator[t.Self]:
+        """Run the host of the image of its name, with the account; its first process is no init."""
+        volume = f"{CERTIFICATES[0]}:{CERTIFICATES[1]}:ro"
+        start = ["docker", "run", "--detach", "--init", "--name", self.container, "--volume", volume]
+        self.remove()
+        try:
+            subprocess.run([*start, f"pgedge-platform-test/{self.name}", "sleep", "infinity"], check=True)
+            self.run("bash", "-ec", PREPARE, self.home)
+            self.lay_out(collections)
+            yield self
+        finally:
+            self.remove()
 
     def copy(self, source: Path, target: str) -> None:
         subprocess.run(["docker", "cp", "--quiet", str(source), f"{self.container}:{target}"], check=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -22,7 +23,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import CHECKOUT, Host
+from lab import CHECKOUT, UNIT, Host, miss
 
 QEMU = "qemu-system-x86_64"
 TOOLS = {
@@ -297,3 +298,39 @@ class Machine(Host):
         if user != "root":
             command = ["runuser", "-u", user, "--", *command]
         return ["ssh", *self._options(), "root@127.0.0.1", f"cd / && exec {shlex.join(command)}"]
+
+
+def built(suite: str) -> Image:
+    """The disk of a machine, if QEMU and what builds the disk are installed."""
+    missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
+    if missing:
+        miss(f"a virtual machine needs the packages {', '.join(missing)}")
+    if os.geteuid() != 0:
+        miss("building the disk of a virtual machine needs root")
+    return Image.build(suite)
+
+
+def denials(machine: Machine) -> list[str]:
+    """The denials of the audit log, one a line."""
+    found = machine.shell("ausearch --message avc --input /var/log/audit/audit.log --raw", check=False)
+    return [line for line in found.splitlines() if "avc:" in line and "denied" in line]
+
+
+def own(denied: list[str]) -> list[str]:
+    """Those that name what the module runs, or what it makes."""
+    return [line for line in denied if re.search(r"patroni|python|\bpipx?\b|ansible|postgres", line)]
+
+
+def usable_version(machine: Machine) -> str | None:
+    """The version that both commands of the account print; what a power loss emptied prints nothing, and succeeds."""
+    printed = {
+        machine.run(f"{machine.bin_dir}/{name}", argument, user="postgres", check=False).stdout.strip()
+        for name, argument in (("patroni", "--version"), ("patronictl", "version"))
+    }
+    versions = {text.split()[-1] if text else None for text in printed}
+    return versions.pop() if len(versions) == 1 else None
+
+
+def unit_text(machine: Machine) -> str | None:
+    done = machine.run("cat", UNIT, check=False)
+    return done.stdout if done.returncode == 0 else None

@@ -26,7 +26,7 @@ from ._build import Builder
 from ._desired import SWITCH, Desired, Patience
 from ._drift import ESSENTIAL
 from ._environment import read_executables
-from ._retry import expect_success, run_patiently
+from ._retry import LOCK_POLL_SECONDS, expect_success, run_patiently
 from ._steps import (
     BuildEnvironment,
     CreateDirectory,
@@ -56,6 +56,8 @@ if t.TYPE_CHECKING:
 _APT_FAILED = 100
 # Those that apt-get waits for until DPkg::Lock::Timeout.
 _APT_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
+# That of dnf5 5.4; the older dnf has others, and obeys exit_on_lock.
+_DNF_LOCK = "/var/lib/dnf/system-repo.lock"
 # Long enough for a command such as patronictl list to end; one that watches the cluster is not waited for.
 _IN_USE_SECONDS = 10
 
@@ -140,6 +142,7 @@ class Applier:
         if self._desired.family == "debian":
             self._install_with_apt(step)
             return
+        self._wait_for_dnf()
         try:
             run_patiently(
                 self._host,
@@ -171,13 +174,29 @@ class Applier:
     def _tell_who_blocks_apt(self) -> None:
         """Say in the log what apt-get will wait for, because its own output is available only afterwards."""
         for path in _APT_LOCKS:
-            with contextlib.suppress(OSError):
-                holders = lock_holders(os.stat(path))
-                if holders:
-                    self._host.log(
-                        f"apt-get waits for {', '.join(holders)}, which holds {path}; gives up in "
-                        f"{self._patience.lock_timeout} seconds"
-                    )
+            holders = lock_holders(path)
+            if holders:
+                self._host.log(
+                    f"apt-get waits for {', '.join(holders)}, which holds {path}; gives up in "
+                    f"{self._patience.lock_timeout} seconds"
+                )
+
+    def _wait_for_dnf(self) -> None:
+        """Wait until no dnf5 works, which would be waited for without end, whatever exit_on_lock says.
+
+        Raises:
+            PatroniInstallError: one still works after lock_timeout seconds.
+        """
+        wait = self._host.wait(self._patience.lock_timeout)
+        while True:
+            holders = ", ".join(lock_holders(_DNF_LOCK))
+            if not holders:
+                return
+            if not wait.goes_on(f"dnf has to wait for {holders}, which holds {_DNF_LOCK}", LOCK_POLL_SECONDS):
+                raise PatroniInstallError(
+                    f"Could not get lock {_DNF_LOCK}: it has been held by {holders} for more than "
+                    f"{self._patience.lock_timeout} seconds (lock_timeout)"
+                )
 
     def _help_apt(self, remedy: list[str]) -> str:
         """Run the command that apt needs before it can install, and return its output.

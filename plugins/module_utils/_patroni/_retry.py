@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
     from .._variables import Inherited
     from ._desired import Patience
 
-_LOCK_POLL_SECONDS = 2.0
+LOCK_POLL_SECONDS = 2.0
 
 
 def run_patiently(
@@ -49,7 +49,7 @@ def run_patiently(
         if completed.rc == 0:
             return
         told = f"{completed.program}: {_output.parse_cause(completed.output)}"
-        if _output.is_locked(completed.output) and wait.goes_on(told, _LOCK_POLL_SECONDS):
+        if _output.is_locked(completed.output) and wait.goes_on(told, LOCK_POLL_SECONDS):
             continue
         if not _output.is_transient(completed.output) or failures == patience.retries:
             expect_success(completed)

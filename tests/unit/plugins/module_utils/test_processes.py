@@ -50,12 +50,12 @@ def test_holders_of_a_lock_are_named(tmp_path, call):
     with subprocess.Popen([sys.executable, "-c", LOCKING, str(locked), call], **pipes) as process:
         process.stdout.readline()
 
-        found, none = _processes.lock_holders(locked.stat()), _processes.lock_holders(other.stat())
+        found, none = _processes.lock_holders(str(locked)), _processes.lock_holders(str(other))
 
         process.communicate(b"\n")
     assert [holder.partition(" (python")[0] for holder in found] == [f"process {process.pid}"]
     assert none == []
-    assert _processes.lock_holders(locked.stat()) == []
+    assert _processes.lock_holders(str(locked)) == []
 
 
 def test_the_holder_is_who_inherited_the_lock(tmp_path):
@@ -71,7 +71,7 @@ def test_the_holder_is_who_inherited_the_lock(tmp_path):
         heir = int(process.stdout.readline())
         process.wait()
 
-        (found,) = _processes.lock_holders(locked.stat())
+        (found,) = _processes.lock_holders(str(locked))
 
         process.stdin.close()
     assert found.startswith(f"process {heir} (")

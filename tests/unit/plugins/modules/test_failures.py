@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _apply
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Call
 from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import (
     APT,
@@ -375,6 +376,32 @@ def test_another_dnf_is_waited_for(make_machine):
     machine.run(*repeated(redhat_from_nothing(machine), 3, 1, rc=200, err=locked))
 
     assert machine.clock.slept == [2]
+
+
+def test_another_dnf5_is_waited_for(make_machine, monkeypatch):
+    # It would wait without end for the other one.
+    machine = make_machine("redhat")
+    holders = iter([["process 812 (dnf5)"]] * 3 + [[]])
+    monkeypatch.setattr(_apply, "lock_holders", lambda path: next(holders))
+
+    result = machine.run(*redhat_from_nothing(machine))
+
+    assert machine.clock.slept == [2, 2, 2]
+    assert result["changed"] is True
+
+
+def test_another_dnf5_is_not_waited_for_longer_than_asked(make_machine, monkeypatch):
+    machine = make_machine("redhat")
+    monkeypatch.setattr(_apply, "lock_holders", lambda path: ["process 812 (dnf5)"])
+
+    result = machine.run(*redhat_from_nothing(machine)[:3], fails=True, lock_timeout=5)
+
+    assert machine.clock.slept == [2, 2, 2]
+    assert result["msg"] == (
+        "Could not get lock /var/lib/dnf/system-repo.lock: it has been held by process 812 (dnf5) for more than 5 "
+        "seconds (lock_timeout)"
+    )
+    assert (result["changed"], result["steps"]) == (False, [])
 
 
 def test_package_lists_that_are_missing_are_refreshed(make_machine):
