@@ -43,6 +43,7 @@ class Core:
     controllers: tuple[str, ...]
     targets: tuple[str, ...]
     runs: tuple[str, ...]
+    candidate: bool = False
 
     @property
     def requirements(self) -> Path:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module on a real host, with the oldest and the newest ansible-core and each Python that a host may have.
 
-tests/matrix.toml lists them. The host borrows the machine's Pythons; those not available are skipped by name, or fail
-with PGEDGE_REQUIRE_PYTHONS=1.
+tests/matrix.toml lists them. The host borrows the machine's Pythons, and Debian testing has the newest; those not
+available are skipped by name, or fail with PGEDGE_REQUIRE_PYTHONS=1.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import matrix
 import pytest
-from lab import BIN, CHECKOUT
+from lab import BIN, CERTIFICATES, CHECKOUT, Host
 
 SCENARIO = CHECKOUT / "extensions" / "molecule" / "default"
-CONTAINER = "pgedge-platform-test-matrix"
+LENDING, NEWEST = Host("matrix"), Host("testing")
 # What the module imports beyond the pure Python of the standard library.
 PROBE = "import ctypes, fcntl, grp, pwd, select, sys; print('%d.%d' % sys.version_info[:2])"
 
@@ -44,7 +44,7 @@ def prefix(python: str) -> Path | None:
     return None if folder in (Path("/"), Path("/usr")) else folder
 
 
-def playbook(bin_dir: Path, *arguments: str | Path, collections: Path, top: Path) -> None:
+def playbook(bin_dir: Path, *arguments: str | Path, collections: Path, top: Path, limit: Host = LENDING) -> None:
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(collections),
@@ -53,7 +53,8 @@ def playbook(bin_dir: Path, *arguments: str | Path, collections: Path, top: Path
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_ROLES_PATH": str(SCENARIO.parent / "shared" / "stand_ins"),
     }
-    command = [bin_dir / "ansible-playbook", "--inventory", top / "hosts.json", *arguments]
+    inventory = ("--inventory", top / "hosts.json", "--limit", limit.name)
+    command = [bin_dir / "ansible-playbook", *inventory, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
@@ -64,39 +65,40 @@ def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def host(images: None, collections: Path, top: Path) -> t.Iterator[str]:
+def lending(images: None, collections: Path, top: Path) -> t.Iterator[Host]:
     """A Debian 12 with the account, and with the machine's Pythons below /opt/pythons."""
     lent = {python: prefix(python) for _core, python in COMBINATIONS}
     mounts = [{"source": str(path), "target": f"/opt/pythons/{python}"} for python, path in lent.items() if path]
-    variables = {
+    everywhere = {
         "ansible_connection": "community.docker.docker",
-        "ansible_host": CONTAINER,
         "ansible_python_interpreter": "/usr/bin/python3",
-        "account_home": "/var/lib/postgresql",
+    }
+    variables = {
+        "account_home": LENDING.home,
         "host_image": os.environ.get("MOLECULE_IMAGE_DEBIAN12") or "pgedge-platform-test/debian12",
         "host_mounts": mounts,
-        "machine_ca_bundle": "/etc/ssl/certs/machine-ca-certificates.crt",
+        "machine_ca_bundle": CERTIFICATES[1],
     }
-    (top / "hosts.json").write_text(json.dumps({"pgedge": {"hosts": {"matrix": variables}}}), "utf-8")
+    hosts = {host.name: {"ansible_host": host.container} for host in (LENDING, NEWEST)}
+    hosts[LENDING.name].update(variables)
+    inventory = {"pgedge": {"hosts": hosts, "vars": everywhere}}
+    (top / "hosts.json").write_text(json.dumps(inventory), "utf-8")
     try:
         # What a killed run left would have the Pythons of that time.
         for name in ("destroy", "create", "prepare"):
             playbook(BIN, SCENARIO / f"{name}.yml", collections=collections, top=top)
         # A Python may have a library of its own, which it looks for where it lay on the machine.
         script = "ls -d /opt/pythons/*/lib > /etc/ld.so.conf.d/pythons.conf; ldconfig"
-        subprocess.run(["docker", "exec", CONTAINER, "sh", "-c", script], check=True)
-        yield CONTAINER
+        LENDING.shell(script)
+        yield LENDING
     finally:
         playbook(BIN, SCENARIO / "destroy.yml", collections=collections, top=top)
 
 
-def interpreter(host: str, python: str) -> str | None:
+def interpreter(host: Host, python: str) -> str | None:
     """The path of a Python in the host, its own or a lent one, if it runs there."""
     for path in ("/usr/bin/python3", f"/opt/pythons/{python}/bin/python{python}"):
-        answer = subprocess.run(
-            ["docker", "exec", host, path, "-c", PROBE], capture_output=True, text=True, check=False
-        )
-        if answer.stdout.strip() == python:
+        if host.run(path, "-c", PROBE, check=False).stdout.strip() == python:
             return path
     return None
 
@@ -119,28 +121,31 @@ def lack(core: matrix.Core, python: str, reason: str) -> t.NoReturn:
         for core, python in COMBINATIONS
     ],
 )
-def test_install(core: matrix.Core, python: str, host: str, collections: Path, top: Path) -> None:
+def test_install(
+    core: matrix.Core, python: str, lending: Host, newest: dict[str, Host], collections: Path, top: Path
+) -> None:
     if core.controller is None:
         lack(core, python, f"no Python {' or '.join(core.controllers)} here")
-    path = interpreter(host, python)
+    paths = {host: interpreter(host, python) for host in (newest[NEWEST.name], lending)}
+    host, path = next(((host, path) for host, path in paths.items() if path), (lending, None))
     if path is None:
-        lack(core, python, f"no Python {python} here that the host can be lent")
+        lack(core, python, f"no Python {python} here that a host has or can be lent")
     wanted = {"ansible_python_interpreter": path, "wanted_core": core.version, "wanted_python": python}
 
     result = "failed"
     try:
         arguments = (Path(__file__).with_name("matrix.yml"), "--extra-vars", json.dumps(wanted))
-        playbook(matrix.make_environment(core), *arguments, collections=collections, top=top)
+        playbook(matrix.make_environment(core), *arguments, collections=collections, top=top, limit=host)
         result = matrix.PASSED
     finally:
         matrix.record("hosts", core, python, result)
 
 
-def test_pipx_for_the_python_that_runs_the_module(host: str, collections: Path, top: Path) -> None:
+def test_pipx_for_the_python_that_runs_the_module(lending: Host, collections: Path, top: Path) -> None:
     """A host like RHEL 8, whose pip3 belongs to an old Python, and a site that brings a newer one."""
     core = next(core for core in reversed(edges()) if core.controller)
     python = "3.12"
-    if interpreter(host, python) is None:
+    if interpreter(lending, python) is None:
         lack(core, python, f"no Python {python} here that the host can be lent")
     prepare = f"""
         cp -a /opt/pythons/{python} /opt/site
@@ -162,13 +167,10 @@ def test_pipx_for_the_python_that_runs_the_module(host: str, collections: Path, 
         "wanted_python": python,
     }
     try:
-        subprocess.run(["docker", "exec", host, "bash", "-ec", prepare], check=True)
+        lending.run("bash", "-ec", prepare)
         arguments = (Path(__file__).with_name("matrix.yml"), "--extra-vars", json.dumps(wanted))
         playbook(matrix.make_environment(core), *arguments, collections=collections, top=top)
         looked = "head -n 1 /opt/site/bin/pipx; ls /tmp/pip3-was-run"
-        found = subprocess.run(
-            ["docker", "exec", host, "sh", "-c", looked], capture_output=True, text=True, check=False
-        )
-        assert found.stdout.splitlines() == [f"#!/opt/site/bin/python{python}"]
+        assert lending.shell(looked, check=False).splitlines() == [f"#!/opt/site/bin/python{python}"]
     finally:
-        subprocess.run(["docker", "exec", host, "bash", "-ec", restore], check=True)
+        lending.run("bash", "-ec", restore)
