@@ -22,6 +22,14 @@ from ._processes import lock_holders, login_user, origins
 from ._types import ROOT_PATH, Account, Completed
 from ._variables import Inherited, variables
 
+try:
+    from ansible.module_utils.secrets import register_secrets
+except ImportError:
+    # ansible-core before 2.22 hides what no_log_values has, and later ones what is registered.
+    def register_secrets(_values: t.Iterable[str], /) -> None:
+        pass
+
+
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
@@ -107,8 +115,10 @@ class Host:
         Args:
             but: values of options that are hidden as a whole but contain no secret.
         """
+        secrets = set(secrets)
         self._module.no_log_values.difference_update(but)
         self._module.no_log_values.update(secrets)
+        register_secrets(secrets)
 
     def run(
         self,

@@ -159,7 +159,7 @@ class Host:
 
     @contextlib.contextmanager
     def without_systemd(self, collections: Path) -> t.Iterator[t.Self]:
-        """Run the host of the image of its name, with the account; its first process is no init."""
+        """Run the host of the image of its name, with the account; its first process is not an init."""
         volume = f"{CERTIFICATES[0]}:{CERTIFICATES[1]}:ro"
         start = ["docker", "run", "--detach", "--init", "--name", self.container, "--volume", volume]
         self.remove()

@@ -192,7 +192,7 @@ class Applier:
             holders = ", ".join(lock_holders(_DNF_LOCK))
             if not holders:
                 return
-            if not wait.goes_on(f"dnf has to wait for {holders}, which holds {_DNF_LOCK}", LOCK_POLL_SECONDS):
+            if not wait.goes_on(f"dnf must wait for {holders}, which holds {_DNF_LOCK}", LOCK_POLL_SECONDS):
                 raise PatroniInstallError(
                     f"Could not get lock {_DNF_LOCK}: it has been held by {holders} for more than "
                     f"{self._patience.lock_timeout} seconds (lock_timeout)"

@@ -568,7 +568,11 @@ class Machine:
             set_attribute(room, "time", clock)
         set_attribute(basic.AnsibleModule, "warn", lambda _module, message: self.warnings.append(message))
         set_attribute(basic, "has_journal", False)
-        set_attribute(basic.AnsibleModule, "_log_to_syslog", lambda _module, message: self.logged.append(message))
+        if hasattr(basic.AnsibleModule, "_log_to_syslog"):
+            set_attribute(basic.AnsibleModule, "_log_to_syslog", lambda _module, message: self.logged.append(message))
+        else:
+            # ansible-core 2.22 and newer.
+            set_attribute(basic._logging, "log_to_system", lambda message, **_more: self.logged.append(message))
         set_attribute(_processes, "_LOGIN_UID", f"{self.base}/proc/self/loginuid")
         set_attribute(basic.AnsibleModule, "selinux_enabled", lambda _module: False)
         set_attribute(_selinux, "_FILESYSTEM", f"{self.base}/sys/fs/selinux")
