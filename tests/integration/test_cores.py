@@ -126,8 +126,8 @@ def test_install(
 ) -> None:
     if core.controller is None:
         lack(core, python, f"no Python {' or '.join(core.controllers)} here")
-    paths = {host: interpreter(host, python) for host in (newest[NEWEST.name], lending)}
-    host, path = next(((host, path) for host, path in paths.items() if path), (lending, None))
+    paths = ((host, interpreter(host, python)) for host in (newest[NEWEST.name], lending))
+    host, path = next((found for found in paths if found[1]), (lending, None))
     if path is None:
         lack(core, python, f"no Python {python} here that a host has or can be lent")
     wanted = {"ansible_python_interpreter": path, "wanted_core": core.version, "wanted_python": python}
