@@ -67,7 +67,8 @@ GIVEN = {
     "ansible-playbook pgedge.platform.patroni_report -i hosts.yml": f"{CLUSTER}/verify.yml",
 }
 # The checkout that the pages start from: its address is the one that the collection's metadata gives.
-REPOSITORY = yaml.safe_load((CHECKOUT / "galaxy.yml").read_text("utf-8"))["repository"]
+METADATA = yaml.safe_load((CHECKOUT / "galaxy.yml").read_text("utf-8"))
+REPOSITORY = METADATA["repository"]
 CLONED = {f"git clone {REPOSITORY}", f"cd {REPOSITORY.rpartition('/')[2]}"}
 # `make` and pytest on a developer's machine: what they name must exist.
 DEVELOPERS = re.compile(r"(PGEDGE_(REQUIRE_ENGINE=1|FAULTS=full) )?(make( [a-z-]+)?|\.venv/bin/pytest .*)")
@@ -111,6 +112,19 @@ def test_the_quick_start_is_read_by_its_test():
 
     assert {"README.md", "## Quick start\n"} <= literals
     assert len([block for block in CONSOLE if place(block) == ("README.md", "Quick start")]) == 3
+
+
+def test_the_version_is_the_same_everywhere():
+    texts = {path: (CHECKOUT / path).read_text("utf-8") for path in ("pyproject.toml", *PAGES)}
+    named = [
+        (path, version)
+        for path, text in texts.items()
+        for pattern in (r"pgedge-platform-([\d.]+)\.tar\.gz", r'^version = "(.+)"$', r"\bversion ([\d.]+) into ")
+        for version in re.findall(pattern, text, re.MULTILINE)
+    ]
+
+    assert {"pyproject.toml", "README.md", "docs/install.md", "docs/platform.md"} <= {path for path, _version in named}
+    assert {version for _path, version in named} == {METADATA["version"]}
 
 
 def test_the_examples_are_found():

@@ -411,5 +411,13 @@ def test_make_hands_on_what_the_page_says(command, given):
     assert " ".join(printed.split()) == f"python3 scripts/merge_into_platform.py {given}"
 
 
+def test_the_page_counts_the_files(script):
+    checkout = SCRIPT.parents[1]
+    # The platform has one of them, meta/runtime.yml.
+    added = len(script.read_source(checkout)) - 1
+
+    assert f"{added} added, 1 replaced, 9 removed.\n" in (checkout / "docs" / "platform.md").read_text("utf-8")
+
+
 def test_the_known_versions_are_git_s_ids(script):
     assert all(re.fullmatch("[0-9a-f]{40}", known) for known in script.PACKAGED)
