@@ -527,6 +527,12 @@ def test_failure_of_a_command():
     }
 
 
+def test_failure_of_the_operating_system():
+    message = "operating system error: [Errno 28] No space left on device"
+
+    assert failure(OSError(28, "No space left on device")) == {"msg": message, "changed": False, "steps": []}
+
+
 def test_failure_of_a_step_that_is_not_a_command():
     error = PatroniInstallError("create_directory /x: denied")
     error.failed_step = RemoveUnit(UNIT_PATH)

@@ -229,6 +229,21 @@ def test_unit_follows_what_the_index_gave(machine):
     assert machine.run(shown(machine), **SYSTEMD)["changed"] is False
 
 
+def test_unit_that_follows_and_fails_leaves_what_was_done_in_the_result(machine):
+    machine.tool("pipx")
+    calls = first_installation(machine, wanted="patroni[psycopg2-binary,etcd,systemd]", made={"version": "4.0.11"})
+    refused = RELOAD._replace(rc=1, err="Failed to reload daemon: Access denied\n")
+
+    result = machine.run(*calls, refused, fails=True, **SYSTEMD)
+
+    assert result["failed_step"] == {"action": "reload_systemd", "target": "systemd"}
+    assert [action for action, _target in steps(result) if action in ("build_environment", "reload_systemd")] == [
+        "build_environment",
+        "reload_systemd",
+    ]
+    assert [action for action, _target in steps(result)].count("write_unit") == 2
+
+
 def wrap(machine, name="py"):
     wrapper = Path(machine.base, "usr/local/bin", name)
     wrapper.write_text('#!/bin/sh\nexec python3.11 "$@"\n', "utf-8")

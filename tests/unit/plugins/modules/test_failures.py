@@ -334,6 +334,27 @@ def test_certificate_that_is_not_trusted_fails_at_once(machine):
     assert machine.clock.slept == []
 
 
+def test_versions_that_exclude_each_other_fail_at_once_with_the_cause(installed):
+    calls = upgrade(installed, "4.1.6")[:3]
+    conflict = (
+        "The conflict is caused by:\n"
+        "    patroni 4.1.6 depends on click>=5.0\n"
+        "    The user requested (constraint) click<5\n"
+        "\n"
+        "ERROR: ResolutionImpossible\n"
+    )
+
+    result = installed.run(
+        *calls, pipx_install(installed, 2, f"{WANTED}==4.1.6", rc=1, err=conflict), fails=True, version="4.1.6"
+    )
+
+    assert installed.clock.slept == []
+    assert result["msg"] == (
+        f"pip found no compatible versions for {WANTED}==4.1.6: patroni 4.1.6 depends on click>=5.0; "
+        "The user requested (constraint) click<5; change the version or the constraints"
+    )
+
+
 def test_wrong_version_fails_at_once_with_what_there_is(installed):
     calls = upgrade(installed, "9.9.9")[:3]
     wrong = pipx_install(installed, 2, f"{WANTED}==9.9.9", rc=1, err=WRONG_VERSION)

@@ -195,11 +195,14 @@ def test_drift_of_links_is_corrected(installed):
     os.unlink(f"{installed.bin_dir}/patronictl")
     os.symlink("/usr/bin/other", f"{installed.bin_dir}/other")
     os.symlink(f"{installed.pointer}/bin/gone", f"{installed.bin_dir}/gone")
+    Path(installed.built(1), "bin", "injected").touch()
+    os.symlink(f"{installed.built(1)}/bin/injected", f"{installed.bin_dir}/injected")
 
     result = installed.run(shown(installed), shown(installed), shown(installed))
 
     assert steps(result) == [("expose_executables", installed.bin_dir)]
-    assert links(installed.bin_dir) == {**exposed(installed), "other": "/usr/bin/other"}
+    others = {"other": "/usr/bin/other", "injected": f"{installed.pointer}/bin/injected"}
+    assert links(installed.bin_dir) == {**exposed(installed), **others}
 
 
 def test_what_an_interrupted_run_left_is_removed(installed):

@@ -312,6 +312,17 @@ def test_return_to_an_environment_that_does_not_run_changes_nothing(upgraded):
     assert upgraded.tree() == before
 
 
+def test_return_to_what_is_in_use_and_broken_changes_nothing(upgraded):
+    Path(upgraded.built(2), "lib/python3.11/site-packages/patroni/ctl.py").unlink()
+    before = upgraded.tree()
+
+    result = upgraded.run(shown(upgraded), fails=True, return_to=upgraded.built(2))
+
+    assert result["msg"].startswith(f"return_to: {upgraded.built(2)} is in use and does not work: ")
+    assert result["msg"].endswith("; run without return_to to repair it")
+    assert upgraded.tree() == before
+
+
 def test_absent_removes_what_is_kept(upgraded):
     result = upgraded.run(shown(upgraded), shown(upgraded), RELOAD, show(), state="absent")
 

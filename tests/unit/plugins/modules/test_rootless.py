@@ -62,6 +62,15 @@ def test_without_root_and_pipx(rootless):
     assert result["msg"].startswith("no pipx was found, and installing one needs root: run with become")
 
 
+def test_without_root_and_pipx_on_the_rhel_family(make_machine):
+    machine = make_machine(root=False, family="redhat")
+    machine.systemd = False
+
+    result = machine.run(fails=True, **own_paths(machine))
+
+    assert result["msg"].startswith("no pipx was found, and installing one needs root: run with become")
+
+
 def test_without_root_where_only_root_can_write(rootless):
     paths = {**own_paths(rootless), "unit_path": rootless.unit_path}
 
