@@ -190,6 +190,16 @@ def test_nothing_is_written_to_the_account_s_home(results, demo_dir):
     assert any((demo_dir / "cache" / "pip").iterdir())
 
 
+def test_the_client_of_each_configuration_store_starts(results, play, demo_dir):
+    stores = ["consul", "etcd", "etcd3", "exhibitor", "kubernetes", "raft", "zookeeper"]
+
+    changed = play("--extra-vars", json.dumps({"patroni_extras": ["psycopg2-binary", *stores]}))
+
+    assert changed["version"] == results["first"]["version"]
+    imports = "".join(f"import patroni.dcs.{store}\n" for store in stores)
+    run(demo_dir / "pipx" / "venvs" / "patroni" / "bin" / "python", "-I", "-W", "ignore", "-c", imports)
+
+
 @pytest.fixture
 def ordinary_account():
     """Options of subprocess that make a command run as an account without root's power, and that account."""
