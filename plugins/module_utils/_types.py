@@ -7,6 +7,9 @@
 """Plain data that describes a host for any module: accounts, paths, commands, and the steps of a plan.
 
 Nothing here touches a machine. Paths are absolute, owners are numeric, modes are permission bits.
+
+States are named tuples, because every run defines them, and Python takes four times as long to define a frozen
+dataclass. Steps are dataclasses: two kinds with the same values differ, and kinds inherit.
 """
 
 from __future__ import annotations
@@ -27,8 +30,7 @@ def is_within(path: str, directory: str) -> bool:
     return f"{path}/".startswith(f"{directory.rstrip('/')}/")
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(t.NamedTuple):
     """The account that owns and runs Patroni, with the group of its service.
 
     Attributes:
@@ -44,8 +46,7 @@ class Account:
     assumed: bool = False
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(t.NamedTuple):
     """A command that has ended.
 
     Attributes:
@@ -64,8 +65,7 @@ class Completed:
         return f"{self.stdout}\n{self.stderr}"
 
 
-@dataclass(frozen=True)
-class PathState:
+class PathState(t.NamedTuple):
     """The state of a path; links are not followed.
 
     Attributes:
@@ -92,8 +92,7 @@ class PathState:
         return (self.uid, self.gid, self.mode) == (uid, gid, mode)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(t.NamedTuple):
     """A required directory, and the missing part of the path to it.
 
     Attributes:
@@ -112,8 +111,7 @@ class Place:
     writable: bool = True
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(t.NamedTuple):
     """An SELinux label that prevents systemd from starting a file.
 
     Attributes:

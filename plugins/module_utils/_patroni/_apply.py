@@ -13,7 +13,6 @@ import functools
 import os
 import time
 import typing as t
-from dataclasses import replace
 
 from .. import _files, _selinux
 from .._errors import CommandError, PatroniInstallError
@@ -135,7 +134,7 @@ class Applier:
         if not failed or _output.is_locked(completed.output):
             return completed
         known = self._host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc == 0
-        return replace(completed, rc=0 if known else completed.rc or _APT_FAILED)
+        return completed._replace(rc=0 if known else completed.rc or _APT_FAILED)
 
     @_carry_out.register
     def _install_packages(self, step: InstallPackages) -> None:

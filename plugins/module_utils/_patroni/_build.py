@@ -12,7 +12,6 @@ import contextlib
 import functools
 import os
 import typing as t
-from dataclasses import replace
 
 from .. import _files
 from .._errors import CommandError, PatroniInstallError
@@ -275,4 +274,4 @@ def _with_pip_log(completed: Completed, log: str) -> Completed:
     _files.remove_file(log)
     if not said:
         return completed
-    return replace(completed, stderr=f"{completed.stderr}\n{_output.parse_pip_log(said)}")
+    return completed._replace(stderr=f"{completed.stderr}\n{_output.parse_pip_log(said)}")

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
 
 from .._types import Account, is_within
 
@@ -25,8 +24,7 @@ ASKED_PYTHON = "asked_python"
 SWITCH = "switch"
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(t.NamedTuple):
     """The limit that a line of a constraints file sets for a distribution.
 
     Attributes:
@@ -48,8 +46,7 @@ class Limit:
         return "--hash" in self.line
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(t.NamedTuple):
     """Where packages come from; URLs may contain credentials, so commands get them only in their environment.
 
     Attributes:
@@ -80,8 +77,7 @@ class Sources:
         return (*links, self.constraints) if self.constraints else links
 
 
-@dataclass(frozen=True)
-class Desired:
+class Desired(t.NamedTuple):
     """The desired state, with all defaults resolved.
 
     Paths use one name for each directory: without links, and without the second name that a bind mount creates.
@@ -106,12 +102,12 @@ class Desired:
     unit_gid: int
     legacy_environment: str
     config_chosen: bool = True
-    typed: t.Mapping[str, str] = field(default_factory=dict)
+    typed: t.Mapping[str, str] = {}
     version: str | None = None
     python: str | None = None
     pipx_executable: str | None = None
     pipx_version: str | None = None
-    sources: Sources = field(default_factory=Sources)
+    sources: Sources = Sources()
     force: bool = False
     keep: int = 1
     return_to: str | None = None
@@ -163,8 +159,7 @@ class Desired:
         return self.unit_path.rpartition("/")[2]
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(t.NamedTuple):
     """Retry and timeout limits. Times are in seconds."""
 
     lock_timeout: int = 300

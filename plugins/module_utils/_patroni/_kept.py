@@ -19,7 +19,6 @@ import os
 import re
 import time
 import typing as t
-from dataclasses import replace
 
 from .._files import look, read_text, remove_file, write_private
 from .._variables import NOTHING
@@ -133,8 +132,7 @@ def examine(
             break
         unusable[environment.path] = cause
     gone = (desired.generation_of(path) for path in unusable)
-    return replace(
-        observed,
+    return observed._replace(
         kept=tuple(kept for kept in observed.kept if kept.path not in unusable),
         retired=(*observed.retired, *(path for path in gone if path)),
         returning=returning,

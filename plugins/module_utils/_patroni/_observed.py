@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field
 
 from .._types import Label, PathState, Place
 
@@ -18,8 +17,7 @@ from .._types import Label, PathState, Place
 OLDEST_PYTHON = "3.8"
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(t.NamedTuple):
     """A Python environment that contains, or should contain, Patroni; read only from its files.
 
     Attributes:
@@ -44,7 +42,7 @@ class Environment:
     version: str | None = None
     extras: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    versions: t.Mapping[str, str] = field(default_factory=dict)
+    versions: t.Mapping[str, str] = {}
     python: str | None = None
     asked_python: str | None = None
     python_version: str | None = None
@@ -56,8 +54,7 @@ class Environment:
     changed_at: float = 0.0
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(t.NamedTuple):
     """An environment that was in use and is kept, complete, so that a run can return to it.
 
     The values come from the record that was written when another environment took its place.
@@ -80,8 +77,7 @@ class Kept:
     unit_changed_at: float = 0.0
 
 
-@dataclass(frozen=True)
-class Pipx:
+class Pipx(t.NamedTuple):
     """A pipx that the account can run; its version is None if the account does not exist yet.
 
     Attributes:
@@ -93,8 +89,7 @@ class Pipx:
     python: str | None = None
 
 
-@dataclass(frozen=True)
-class Pip:
+class Pip(t.NamedTuple):
     """The pip with which root can install pipx on the RHEL family.
 
     Attributes:
@@ -108,8 +103,7 @@ class Pip:
     marker: str | None = None
 
 
-@dataclass(frozen=True)
-class Tools:
+class Tools(t.NamedTuple):
     """The tools available for building an environment; probed only if one must be built.
 
     Attributes:
@@ -126,8 +120,7 @@ class Tools:
     unsafe_sources: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(t.NamedTuple):
     """The unit's state in systemd; the defaults apply to a host without a running systemd.
 
     Attributes:
@@ -146,8 +139,7 @@ class Service:
     configuration: str | None = None
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(t.NamedTuple):
     """The configuration that the unit starts Patroni with.
 
     Attributes:
@@ -161,8 +153,7 @@ class Configuration:
     unclear: bool = False
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(t.NamedTuple):
     """The observed state of the host.
 
     Attributes:
@@ -198,15 +189,15 @@ class Observed:
     config_dir: Place
     unit_dir: Place
     unit: PathState
-    service: Service = field(default_factory=Service)
+    service: Service = Service()
     tools: Tools | None = None
-    pointer: PathState = field(default_factory=PathState)
+    pointer: PathState = PathState()
     next_generation: str = ""
     retired: tuple[str, ...] = ()
     unfit_label: Label | None = None
     kept: tuple[Kept, ...] = ()
     returning: Environment | None = None
-    unusable: t.Mapping[str, str] = field(default_factory=dict)
+    unusable: t.Mapping[str, str] = {}
     newest: str | None = None
     configuration: Configuration | None = None
     python: str | None = None
@@ -215,7 +206,7 @@ class Observed:
     busy: str | None = None
     python_version: str | None = None
     interpreter: str | None = None
-    profile: PathState = field(default_factory=PathState)
+    profile: PathState = PathState()
     profile_dir: Place | None = None
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from dataclasses import fields, replace
 
 from ansible.module_utils import distro
 
@@ -128,11 +127,11 @@ def _returning(desired: Desired, params: Params, names: Names) -> Desired:
         return desired
     if desired.state != "present":
         raise PatroniInstallError(f"return_to: can only be used with state=present, not state={desired.state}")
-    sources = replace(desired.sources, constraints=None, limits=())
-    desired = replace(desired, version=None, python=None, extras=(), sources=sources)
+    sources = desired.sources._replace(constraints=None, limits=())
+    desired = desired._replace(version=None, python=None, extras=(), sources=sources)
     if _VERSION.fullmatch(params["return_to"]):
-        return replace(desired, version=params["return_to"])
-    return replace(desired, return_to=names.one(_path(params, "return_to", None)))
+        return desired._replace(version=params["return_to"])
+    return desired._replace(return_to=names.one(_path(params, "return_to", None)))
 
 
 def _entry(names: Names, path: str) -> str:
@@ -187,7 +186,7 @@ def patience(params: Params) -> Patience:
     Raises:
         PatroniInstallError: a limit is negative.
     """
-    return Patience(**{limit.name: _not_negative(params, limit.name) for limit in fields(Patience)})
+    return Patience(**{limit: _not_negative(params, limit) for limit in Patience._fields})
 
 
 def _not_negative(params: Params, name: str) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 import typing as t
-from dataclasses import replace
 
 from .. import _selinux
 from .._errors import PatroniInstallError
@@ -54,28 +53,28 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     """
     names = Names(host, desired.account, desired.pipx_home, desired.bin_dir)
     observed = _probe_files(desired, host, names)
-    observed = replace(observed, service=_probe_service(desired, host, observed.unit, names))
+    observed = observed._replace(service=_probe_service(desired, host, observed.unit, names))
     if desired.state == "absent":
         return _probe_users(desired, host, names, observed)
-    observed = replace(observed, configuration=_probe_configuration(desired, host, observed))
+    observed = observed._replace(configuration=_probe_configuration(desired, host, observed))
     environment = observed.environment
     python = known.python if known else resolve_python(desired, host, environment)
     # For constraints with hashes, see expect_offer(); they name the version.
     if desired.state == "latest" and environment is not None and not desired.sources.hashed:
         newest = known.newest if known else _index.newest(desired, environment, python, host)
-        observed = replace(observed, newest=newest)
-    observed = replace(observed, python=python)
+        observed = observed._replace(newest=newest)
+    observed = observed._replace(python=python)
     drift = environment_drift(desired, environment, newest=observed.newest, python=python)
     observed = examine(desired, host, observed, change_due=drift is not None, known=known)
     used = observed.returning or environment
     _expect_return(desired, observed, drift)
     if drift is None or observed.returning is not None:
-        return replace(observed, python_version=used.python_version if used else None)
+        return observed._replace(python_version=used.python_version if used else None)
     tools = known.tools if known and known.tools else _probe_tools(desired, host)
     _expect_netrc(desired, tools, python, host)
     made_with = python or (tools.pipx.python if tools.pipx else None)
     in_use = environment.python if environment and environment.problem is None else None
-    return replace(observed, tools=tools, python_version=named_version(made_with), interpreter=made_with or in_use)
+    return observed._replace(tools=tools, python_version=named_version(made_with), interpreter=made_with or in_use)
 
 
 def _expect_return(desired: Desired, observed: Observed, drift: str | None) -> None:
@@ -163,7 +162,7 @@ def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
         state = look(f"{bin_dir}/{name}")
         if state.kind == "link":
             directory, _slash, last = os.path.join(bin_dir, state.target or "").rpartition("/")
-            found[name] = replace(state, target=f"{names.one(directory)}/{last}")
+            found[name] = state._replace(target=f"{names.one(directory)}/{last}")
         elif name in ESSENTIAL:
             found[name] = state
     return found
@@ -171,7 +170,7 @@ def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
 
 def _read_pointer(desired: Desired, names: Names) -> PathState:
     state = look(desired.environment)
-    return replace(state, target=names.one(desired.environment)) if state.kind == "link" else state
+    return state._replace(target=names.one(desired.environment)) if state.kind == "link" else state
 
 
 def _read_environments(
@@ -287,7 +286,7 @@ def _probe_users(desired: Desired, host: Host, names: Names, observed: Observed)
             passed = {names.one(step) for program in programs for step in names.walk(program)[1]}
             bin_dir_used = bin_dir_used or desired.bin_dir in passed
     busy = next((path for path in observed.retired if host.in_use(path, desired.account)), None)
-    return replace(observed, users=tuple(users), bin_dir_used=bin_dir_used, busy=busy)
+    return observed._replace(users=tuple(users), bin_dir_used=bin_dir_used, busy=busy)
 
 
 def _leads_into(program: str, desired: Desired, names: Names) -> bool:
@@ -408,7 +407,7 @@ def _probe_tools(desired: Desired, host: Host) -> Tools:
         return tools
     if desired.family == "debian":
         known = _lists_there() and host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc == 0
-        return replace(tools, package_known=known)
+        return tools._replace(package_known=known)
     if not host.root:
         return tools
     unsafe: tuple[str, ...] = ()
@@ -416,7 +415,7 @@ def _probe_tools(desired: Desired, host: Host) -> Tools:
         names = Names(host, desired.account)
         with host.identity(desired.account):
             unsafe = tuple(path for path in desired.sources.local if _controlled(names, path))
-    return replace(tools, pip=find_pip(desired, host), unsafe_sources=unsafe)
+    return tools._replace(pip=find_pip(desired, host), unsafe_sources=unsafe)
 
 
 def _expect_netrc(desired: Desired, tools: Tools, chosen: str | None, host: Host) -> None:

@@ -26,8 +26,7 @@ if t.TYPE_CHECKING:
 DIRECTORIES = "directories"
 
 
-@dataclass(frozen=True)
-class DiffContext:
+class DiffContext(t.NamedTuple):
     """What the diff of a step depends on besides the step.
 
     Attributes:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
 
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._desired import Desired
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._observed import (
@@ -35,25 +34,22 @@ MISSING = PathState()
 
 def desired(**changes: t.Any) -> Desired:
     """Patroni as the module's defaults ask for it, on Debian, as root; but no earlier environment is kept."""
-    return replace(
-        Desired(
-            state="present",
-            family="debian",
-            distribution="Debian GNU/Linux 12 (bookworm)",
-            account=ACCOUNT,
-            extras=EXTRAS,
-            bin_dir=BIN_DIR,
-            pipx_home=PIPX_HOME,
-            config_dir=CONFIG_DIR,
-            config_path=f"{CONFIG_DIR}/patroni.yaml",
-            unit_path=UNIT_PATH,
-            unit_uid=0,
-            unit_gid=0,
-            legacy_environment=LEGACY,
-            keep=0,
-        ),
-        **changes,
-    )
+    return Desired(
+        state="present",
+        family="debian",
+        distribution="Debian GNU/Linux 12 (bookworm)",
+        account=ACCOUNT,
+        extras=EXTRAS,
+        bin_dir=BIN_DIR,
+        pipx_home=PIPX_HOME,
+        config_dir=CONFIG_DIR,
+        config_path=f"{CONFIG_DIR}/patroni.yaml",
+        unit_path=UNIT_PATH,
+        unit_uid=0,
+        unit_gid=0,
+        legacy_environment=LEGACY,
+        keep=0,
+    )._replace(**changes)
 
 
 def directory(uid: int = UID, gid: int = GID, mode: int = 0o755) -> PathState:
@@ -80,25 +76,21 @@ def links(environment: str = built(1), *names: str) -> dict[str, PathState]:
 
 def environment(path: str = built(1), **changes: t.Any) -> Environment:
     """An environment that works."""
-    return replace(
-        Environment(
-            path=path,
-            version="4.1.5",
-            extras=EXTRAS,
-            python="/usr/bin/python3.11",
-            executables=("patroni", "patronictl"),
-            changed_at=1000.0,
-        ),
-        **changes,
-    )
+    return Environment(
+        path=path,
+        version="4.1.5",
+        extras=EXTRAS,
+        python="/usr/bin/python3.11",
+        executables=("patroni", "patronictl"),
+        changed_at=1000.0,
+    )._replace(**changes)
 
 
 def unit(text: str | None = None, **changes: t.Any) -> PathState:
     """The unit's file as desired, if its text is not given."""
-    return replace(
-        PathState("file", 0, 0, 0o644, text=render_unit(desired()) if text is None else text, changed_at=900.0),
-        **changes,
-    )
+    return PathState(
+        "file", 0, 0, 0o644, text=render_unit(desired()) if text is None else text, changed_at=900.0
+    )._replace(**changes)
 
 
 def missing_place(path: str, *missing: str, account_controls: bool = False, writable: bool = True) -> Place:
@@ -115,22 +107,19 @@ def missing_place(path: str, *missing: str, account_controls: bool = False, writ
 
 def observed(**changes: t.Any) -> Observed:
     """A host as the module leaves it."""
-    return replace(
-        Observed(
-            root=True,
-            environment=environment(),
-            executables=links(),
-            bin_dir=Place(BIN_DIR, directory(), account_controls=True),
-            pipx_home=Place(PIPX_HOME, directory(), account_controls=True),
-            config_dir=Place(CONFIG_DIR, directory(mode=0o700)),
-            unit_dir=Place(UNIT_PATH.rpartition("/")[0], directory(0, 0)),
-            unit=unit(),
-            service=Service(managed=True),
-            pointer=link(built(1)),
-            next_generation=generation(2),
-        ),
-        **changes,
-    )
+    return Observed(
+        root=True,
+        environment=environment(),
+        executables=links(),
+        bin_dir=Place(BIN_DIR, directory(), account_controls=True),
+        pipx_home=Place(PIPX_HOME, directory(), account_controls=True),
+        config_dir=Place(CONFIG_DIR, directory(mode=0o700)),
+        unit_dir=Place(UNIT_PATH.rpartition("/")[0], directory(0, 0)),
+        unit=unit(),
+        service=Service(managed=True),
+        pointer=link(built(1)),
+        next_generation=generation(2),
+    )._replace(**changes)
 
 
 def bare(**changes: t.Any) -> Observed:

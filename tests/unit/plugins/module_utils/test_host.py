@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -89,8 +88,8 @@ def test_identity_is_given_back_after_a_failure(calls, make_host):
 @pytest.mark.parametrize(
     "account",
     [
-        pytest.param(replace(ACCOUNT, uid=0), id="root is the account"),
-        pytest.param(replace(ACCOUNT, uid=-1, assumed=True), id="the account is assumed"),
+        pytest.param(ACCOUNT._replace(uid=0), id="root is the account"),
+        pytest.param(ACCOUNT._replace(uid=-1, assumed=True), id="the account is assumed"),
     ],
 )
 def test_identity_that_need_not_change(calls, make_host, account):
@@ -285,7 +284,7 @@ def test_a_wait_says_what_it_is_for_at_once_and_every_half_minute(make_host, clo
 
 
 def test_a_wait_for_the_lock_names_the_run_that_holds_it(make_host, clock, monkeypatch, tmp_path):
-    account = replace(ACCOUNT, home=str(tmp_path), uid=0)
+    account = ACCOUNT._replace(home=str(tmp_path), uid=0)
     first, second = make_host(), make_host()
 
     with first.lock(account, 0), pytest.raises(PatroniInstallError, match="than 5 seconds"), second.lock(account, 5):

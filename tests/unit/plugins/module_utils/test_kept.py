@@ -51,7 +51,7 @@ RECORD = {"version": "4.0.11", "size": 4096, "left_at": 1795612489.5, "unit": No
 
 
 def kept(number, version="4.0.11", **changes):
-    return replace(Kept(built(number), version, 4096, 1795612489.5, SINCE), **changes)
+    return Kept(built(number), version, 4096, 1795612489.5, SINCE)._replace(**changes)
 
 
 def earlier(number=1, version="4.0.11", **changes):
@@ -537,14 +537,14 @@ def test_repair_by_a_return_says_what_was_broken():
     ("service", "required"),
     [
         pytest.param(RUNNING, False, id="still runs in it"),
-        pytest.param(replace(RUNNING, environment=built(2)), True, id="runs in what is left"),
-        pytest.param(replace(RUNNING, active=False), False, id="not active"),
+        pytest.param(RUNNING._replace(environment=built(2)), True, id="runs in what is left"),
+        pytest.param(RUNNING._replace(active=False), False, id="not active"),
     ],
 )
 def test_restart_after_a_return(service, required):
     before = returnable(service=service)
 
-    for after in (None, replace(DONE, service=service)):
+    for after in (None, DONE._replace(service=service)):
         assert report(STEPS, before, after)["restart_required"] is required
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 
@@ -33,7 +32,7 @@ def read_by(shell, text, path="/usr/bin:/bin", **variables):
 
 def own(**more):
     """The desired state of an installation for the account that runs the test."""
-    return desired(account=replace(ACCOUNT, uid=os.getuid()), **more)
+    return desired(account=ACCOUNT._replace(uid=os.getuid()), **more)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -55,7 +54,7 @@ def test_what_the_account_has_set_itself_stays(shell):
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_nobody_else_gets_anything(shell):
-    text = render_profile(desired(account=replace(ACCOUNT, uid=os.getuid() + 1)), CONFIG)
+    text = render_profile(desired(account=ACCOUNT._replace(uid=os.getuid() + 1)), CONFIG)
 
     assert read_by(shell, text) == ["/usr/bin:/bin", "none"]
 

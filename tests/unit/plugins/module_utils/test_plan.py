@@ -352,7 +352,7 @@ def test_nothing_to_do(wanted, found):
         ),
         pytest.param(
             {"version": "4.1.6"},
-            {"tools": replace(WITH_PIPX, shared_damaged=True)},
+            {"tools": WITH_PIPX._replace(shared_damaged=True)},
             (
                 RemoveDirectory(f"{PIPX_HOME}/shared"),
                 build(2, f"{DEFAULT_REQUIREMENT}==4.1.6"),
@@ -463,7 +463,7 @@ OLD_TEXT = "[Service]\nType=notify\n"
         pytest.param({"unit": MISSING}, (write_unit(), ReloadSystemd()), id="missing"),
         pytest.param({"unit": unit(OLD_TEXT)}, (write_unit(), ReloadSystemd()), id="another text"),
         pytest.param(
-            {"unit": replace(unit(), text=None)}, (write_unit(), ReloadSystemd()), id="a text that is unreadable"
+            {"unit": unit()._replace(text=None)}, (write_unit(), ReloadSystemd()), id="a text that is unreadable"
         ),
         pytest.param({"unit": unit(uid=UID)}, (write_unit(changed_at=900.0), ReloadSystemd()), id="another owner"),
         pytest.param({"unit": unit(gid=GID)}, (write_unit(changed_at=900.0), ReloadSystemd()), id="another group"),
@@ -495,7 +495,7 @@ def test_unit_of_an_account_that_runs_without_root():
     assert plan(desired(unit_uid=UID, unit_gid=GID), observed(root=False, unit=mine)) == ()
 
 
-DBA = replace(ACCOUNT, group="dba", group_gid=200)
+DBA = ACCOUNT._replace(group="dba", group_gid=200)
 
 
 @pytest.mark.parametrize(
@@ -629,7 +629,7 @@ def test_pipx_home_outside_the_home_is_the_account_s():
 
 
 def test_assumed_account_gets_the_same_steps():
-    account = replace(ACCOUNT, uid=-1, gid=-1, group_gid=-1, assumed=True)
+    account = ACCOUNT._replace(uid=-1, gid=-1, group_gid=-1, assumed=True)
 
     steps = plan(desired(account=account), bare())
 
@@ -734,7 +734,7 @@ def test_unit_where_the_account_that_runs_the_module_can_write_is_fine():
 
 
 def test_unit_where_root_is_the_account_is_fine():
-    root = replace(ACCOUNT, name="root", uid=0, gid=0, group="root", group_gid=0)
+    root = ACCOUNT._replace(name="root", uid=0, gid=0, group="root", group_gid=0)
     asked = desired(account=root)
     found = observed(
         unit_dir=Place("/etc/systemd/system", directory(0, 0), account_controls=True),
@@ -783,7 +783,7 @@ WITHOUT_ROOT = (
 )
 def test_refused_where_it_cannot_be_written(option, needed_for, place, controlled, message, root):
     """No remedy hands the account a directory that it cannot write."""
-    found = observed(root=root, **{**needed_for, place: replace(NOT_WRITABLE[place], account_controls=controlled)})
+    found = observed(root=root, **{**needed_for, place: NOT_WRITABLE[place]._replace(account_controls=controlled)})
 
     with pytest.raises(PatroniInstallError) as refused:
         plan(desired(), found)
@@ -1033,8 +1033,8 @@ NOT_FOR_ROOT_ALONE = (
             "move it away",
         ),
         ({"root": False, "profile": MISSING}, "only root can write /etc/profile.d/patroni.sh; run with become: true"),
-        ({"profile_dir": replace(PROFILE_DIR, writable=False)}, NOT_FOR_ROOT_ALONE),
-        ({"profile_dir": replace(PROFILE_DIR, account_controls=True)}, NOT_FOR_ROOT_ALONE),
+        ({"profile_dir": PROFILE_DIR._replace(writable=False)}, NOT_FOR_ROOT_ALONE),
+        ({"profile_dir": PROFILE_DIR._replace(account_controls=True)}, NOT_FOR_ROOT_ALONE),
     ],
 )
 def test_file_for_login_shells_that_cannot_be_written(found, message):
@@ -1051,7 +1051,7 @@ def test_file_for_login_shells_that_is_right_needs_no_root():
 
 
 def test_file_for_login_shells_that_cannot_be_removed():
-    place = replace(PROFILE_DIR, writable=False)
+    place = PROFILE_DIR._replace(writable=False)
     before = observed(environment=environment(), profile=profile(), profile_dir=place)
 
     with pytest.raises(PatroniInstallError, match=f"^{re.escape(f'login_shell: {NOT_FOR_ROOT_ALONE}')}$"):

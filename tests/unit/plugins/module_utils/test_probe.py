@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -132,7 +131,7 @@ def test_place_that_root_cannot_write_either(base, monkeypatch):
 
 
 def test_place_of_an_assumed_account(base, monkeypatch):
-    account = replace(ACCOUNT, home=f"{base}/home/new", assumed=True)
+    account = ACCOUNT._replace(home=f"{base}/home/new", assumed=True)
     host = FakeHost(monkeypatch, [])
 
     place = probe_place(f"{base}/home/new/.local/bin", host, account)
@@ -243,7 +242,7 @@ BROKEN = environment("/c", problem="its interpreter is missing")
     [
         pytest.param((), None, id="none"),
         pytest.param((BROKEN, OTHER_VERSION, FITTING), FITTING, id="the one that is as desired"),
-        pytest.param((FITTING, replace(FITTING, path="/d")), FITTING, id="the first of two"),
+        pytest.param((FITTING, FITTING._replace(path="/d")), FITTING, id="the first of two"),
         pytest.param((BROKEN, OTHER_VERSION), OTHER_VERSION, id="one that runs"),
         pytest.param((BROKEN,), BROKEN, id="any"),
     ],

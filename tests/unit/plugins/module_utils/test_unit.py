@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ansible_collections.pgedge.platform.plugins.module_utils._patroni._unit import render_unit
@@ -104,7 +102,7 @@ def test_another_configuration():
 
 
 def test_account_and_group():
-    account = replace(ACCOUNT, name="pg%x", group="dba")
+    account = ACCOUNT._replace(name="pg%x", group="dba")
 
     rendered = render_unit(desired(account=account))
 
