@@ -20,7 +20,7 @@ from .._paths import Names
 from .._processes import lock_holders
 from .._types import Completed, Done, Step, is_within
 from .._variables import NETWORK, NOTHING
-from . import _commands, _kept, _login_shell, _output
+from . import _causes, _commands, _kept, _login_shell
 from ._build import Builder
 from ._desired import SWITCH, Desired, Patience
 from ._drift import ESSENTIAL
@@ -123,15 +123,15 @@ class Applier:
                 examine=self._examine_update,
             )
         except CommandError as error:
-            sources = _output.parse_sources(error.completed.output)
-            if not sources or _output.is_locked(error.completed.output):
+            sources = _causes.parse_sources(error.completed.output)
+            if not sources or _causes.is_locked(error.completed.output):
                 raise
             raise self._unread("pipx", sources, error) from error
 
     def _examine_update(self, completed: Completed) -> Completed:
         """Judge apt-get update by its purpose: one dead source makes it fail, but with none reached it succeeds."""
-        failed = completed.rc != 0 or _output.parse_sources(completed.output) or _output.is_transient(completed.output)
-        if not failed or _output.is_locked(completed.output):
+        failed = completed.rc != 0 or _causes.parse_sources(completed.output) or _causes.is_transient(completed.output)
+        if not failed or _causes.is_locked(completed.output):
             return completed
         known = self._host.run(_commands.apt_show("pipx"), inherit=NOTHING).rc == 0
         return completed._replace(rc=0 if known else completed.rc or _APT_FAILED)
@@ -217,9 +217,9 @@ class Applier:
         Args:
             said: the output of all commands involved.
         """
-        if not _output.is_unknown_package(error.completed.output):
+        if not _causes.is_unknown_package(error.completed.output):
             return error
-        sources = _output.parse_sources(said)
+        sources = _causes.parse_sources(said)
         if sources:
             return self._unread(package, sources, error)
         where = (
@@ -237,7 +237,7 @@ class Applier:
     def _unread(package: str, sources: t.Sequence[str], error: CommandError) -> CommandError:
         return CommandError(
             f"no package source that could be read offers {package}, and these could not be read: "
-            f"{_output.shown(sources)}; repair or remove them, or install pipx yourself and name it in pipx_executable",
+            f"{_causes.shown(sources)}; repair or remove them, or install pipx yourself and name it in pipx_executable",
             error.completed,
         )
 

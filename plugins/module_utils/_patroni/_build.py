@@ -17,7 +17,7 @@ from .. import _files
 from .._errors import CommandError, PatroniInstallError
 from .._variables import BUILD, NOTHING, PIP
 from .._versions import meets
-from . import _commands, _kept, _output, _sources
+from . import _causes, _commands, _kept, _sources
 from ._desired import ASKED_PYTHON
 from ._environment import read_environment
 from ._index import find_pip_wheel
@@ -170,12 +170,12 @@ class Builder:
     def _explain(self, step: BuildEnvironment, error: CommandError) -> CommandError:
         """Distinguish packages missing from an index or a wheelhouse from an index that did not answer."""
         output = error.completed.output
-        offered, missing = _output.parse_offered(output), _output.parse_missing(output)
-        conflict = _output.parse_conflict(output)
+        offered, missing = _causes.parse_offered(output), _causes.parse_missing(output)
+        conflict = _causes.parse_conflict(output)
         if offered:
-            return CommandError(_output.not_offered(step.requirement, offered), error.completed)
+            return CommandError(_causes.not_offered(step.requirement, offered), error.completed)
         if conflict:
-            return CommandError(_output.in_conflict(step.requirement, conflict), error.completed)
+            return CommandError(_causes.in_conflict(step.requirement, conflict), error.completed)
         if missing is None:
             return error
         if self._desired.sources.no_index:
@@ -206,7 +206,7 @@ class Builder:
         except CommandError as error:
             raise CommandError(
                 f"{', '.join(step.injected)}, which somebody added to the environment in use, cannot be "
-                f"installed with {step.requirement}: {_output.parse_cause(error.completed.output)}; make it available, "
+                f"installed with {step.requirement}: {_causes.parse_cause(error.completed.output)}; make it available, "
                 f"or remove it first, as {account.name}, with 'pip uninstall' in that environment",
                 error.completed,
             ) from error
@@ -232,7 +232,7 @@ class Builder:
         if failed is not None:
             raise CommandError(
                 f"{step.requirement} was installed but does not run as {self._desired.account.name}: "
-                f"{_output.parse_cause(failed.output)}",
+                f"{_causes.parse_cause(failed.output)}",
                 failed,
             )
 
@@ -274,4 +274,4 @@ def _with_pip_log(completed: Completed, log: str) -> Completed:
     _files.remove_file(log)
     if not said:
         return completed
-    return completed._replace(stderr=f"{completed.stderr}\n{_output.parse_pip_log(said)}")
+    return completed._replace(stderr=f"{completed.stderr}\n{_causes.parse_pip_log(said)}")

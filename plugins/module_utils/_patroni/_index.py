@@ -21,7 +21,7 @@ from .. import _files
 from .._errors import CommandError
 from .._variables import BUILD, NOTHING
 from .._versions import meets, same_version
-from . import _commands, _output, _sources
+from . import _answers, _causes, _commands, _sources
 from ._environment import find_shared_pip
 from ._steps import BuildEnvironment
 
@@ -85,12 +85,12 @@ def expect_offer(desired: Desired, observed: Observed, steps: t.Sequence[Step], 
     completed = _ask(desired, interpreter, build.requirement, host, alone=False)
     if completed.rc != 0:
         wanted = f"patroni=={desired.version}"
-        offered = _output.parse_offered(completed.output)
-        conflict = _output.parse_conflict(completed.output)
+        offered = _causes.parse_offered(completed.output)
+        conflict = _causes.parse_conflict(completed.output)
         if offered:
-            raise CommandError(f"version: {_output.not_offered(wanted, offered)}", completed)
+            raise CommandError(f"version: {_causes.not_offered(wanted, offered)}", completed)
         if conflict:
-            raise CommandError(f"version: {_output.in_conflict(wanted, conflict)}", completed)
+            raise CommandError(f"version: {_causes.in_conflict(wanted, conflict)}", completed)
     _chosen(completed, build.requirement)
 
 
@@ -100,14 +100,14 @@ def _chosen(completed: Completed, wanted: str) -> str:
     Raises:
         CommandError: it chose none.
     """
-    version = _output.parse_chosen(completed.stdout) if completed.rc == 0 else None
+    version = _answers.parse_chosen(completed.stdout) if completed.rc == 0 else None
     if version:
         return version
-    conflict = _output.parse_conflict(completed.output)
+    conflict = _causes.parse_conflict(completed.output)
     if conflict:
-        raise CommandError(_output.in_conflict(wanted, conflict), completed)
+        raise CommandError(_causes.in_conflict(wanted, conflict), completed)
     raise CommandError(
-        f"cannot find out which Patroni the package index offers: {_output.parse_cause(completed.output)}", completed
+        f"cannot find out which Patroni the package index offers: {_causes.parse_cause(completed.output)}", completed
     )
 
 
@@ -128,7 +128,7 @@ def _ask(desired: Desired, python: str, requirement: str, host: Host, *, alone: 
             if "no such option: --dry-run" in completed.output:
                 argv = _commands.pip_download(pip, requirement, f"{directory}/packages")
                 completed = host.run(argv, inherit=BUILD, account=account, environment=variables)
-            if _output.is_pip_answer(completed.rc, completed.output):
+            if _answers.is_pip_answer(completed.rc, completed.output):
                 break
     return completed
 

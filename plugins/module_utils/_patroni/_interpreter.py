@@ -14,7 +14,7 @@ import typing as t
 from .._errors import CommandError, PatroniInstallError
 from .._files import is_executable
 from .._variables import NOTHING
-from . import _commands, _output
+from . import _answers, _commands
 
 if t.TYPE_CHECKING:
     from .._host import Host
@@ -50,11 +50,13 @@ def resolve_python(desired: Desired, host: Host, environment: Environment | None
     if used == resolved:
         return used
     completed = host.run(_commands.ask_interpreter(found), inherit=NOTHING, account=desired.account)
-    answer = _output.parse_answer_of_interpreter(completed.stdout) if completed.rc == 0 else None
+    answer = _answers.parse_answer_of_interpreter(completed.stdout) if completed.rc == 0 else None
     if answer is None:
+        from . import _causes
+
         raise CommandError(
             f"python: {desired.python} must start a Python 3 for {desired.account.name}, and does not: "
-            f"{_output.parse_cause(completed.output)}",
+            f"{_causes.parse_cause(completed.output)}",
             completed,
         )
     return answer

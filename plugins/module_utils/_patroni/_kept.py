@@ -23,7 +23,7 @@ import typing as t
 from .._files import look, read_text, remove_file, write_private
 from .._variables import NOTHING
 from .._versions import normalized_name
-from . import _commands, _output
+from . import _commands
 from ._drift import replaces, surplus, target_extras
 from ._environment import read_environment
 from ._observed import Environment, Kept
@@ -149,7 +149,11 @@ def _cause(
     if known is not None and environment.path in known.unusable:
         return known.unusable[environment.path]
     failed = failed_check(desired, host, environment, extras or environment.extras, looking=True)
-    return _output.parse_cause(failed.output) if failed else None
+    if failed is None:
+        return None
+    from . import _causes
+
+    return _causes.parse_cause(failed.output)
 
 
 def failed_check(

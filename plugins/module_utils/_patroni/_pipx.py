@@ -16,7 +16,7 @@ from .._errors import CommandError
 from .._files import is_executable, read_text
 from .._variables import NOTHING
 from .._versions import allows
-from . import _commands, _output
+from . import _answers, _commands
 from ._interpreter import find_python
 from ._observed import OLDEST_PYTHON, Pip, Pipx
 
@@ -63,7 +63,7 @@ def find_pip(desired: Desired, host: Host) -> Pip | None:
     for python in dict.fromkeys(filter(None, (_packaged_python(desired, host), host.python, _system_python()))):
         with host.identity(desired.account):
             runs = is_executable(python)
-        answer = _output.parse_pip(host.run(_commands.ask_pip(python), inherit=NOTHING).stdout) if runs else None
+        answer = _answers.parse_pip(host.run(_commands.ask_pip(python), inherit=NOTHING).stdout) if runs else None
         if answer is None:
             continue
         version, present, marker = answer

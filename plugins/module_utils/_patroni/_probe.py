@@ -18,7 +18,7 @@ from .._files import look, read_text, ways
 from .._paths import Names
 from .._types import Label, PathState, Place, is_within
 from .._variables import NOTHING
-from . import _commands, _index, _login_shell, _output, _sources
+from . import _answers, _commands, _login_shell, _sources
 from ._desired import SWITCH
 from ._drift import ESSENTIAL, environment_drift
 from ._environment import read_environment, shared_libraries_problem
@@ -61,6 +61,8 @@ def probe(desired: Desired, host: Host, *, known: Observed | None = None) -> Obs
     python = known.python if known else resolve_python(desired, host, environment)
     # For constraints with hashes, see expect_offer(); they name the version.
     if desired.state == "latest" and environment is not None and not desired.sources.hashed:
+        from . import _index
+
         newest = known.newest if known else _index.newest(desired, environment, python, host)
         observed = observed._replace(newest=newest)
     observed = observed._replace(python=python)
@@ -350,7 +352,7 @@ def _probe_service(desired: Desired, host: Host, unit: PathState, names: Names) 
     completed = host.run(_commands.show_unit(desired.unit_name), inherit=NOTHING)
     if completed.rc != 0:
         return Service(managed=True)
-    shown = _output.parse_properties(completed.stdout)
+    shown = _answers.parse_properties(completed.stdout)
     process = f"/proc/{shown.get('MainPID', '0')}"
     command = (read_text(f"{process}/cmdline") or "").rstrip("\0").split("\0")
     return Service(
@@ -431,7 +433,7 @@ def _expect_netrc(desired: Desired, tools: Tools, chosen: str | None, host: Host
         own = tools.pip.python if tools.pip else parse_interpreter(script or "") or host.find("python3")
     for python in dict.fromkeys(path for path in (own, chosen) if path):
         completed = host.run(_commands.python_version(python), inherit=NOTHING, account=desired.account)
-        version = _output.parse_python_version(completed.stdout)
+        version = _answers.parse_python_version(completed.stdout)
         if version and version < _sources.NETRC_PYTHON:
             raise PatroniInstallError(
                 "index_url, find_links: a password must not be empty, and neither login nor password may have white "

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from .._errors import CommandError
-from . import _output
+from . import _causes
 
 if t.TYPE_CHECKING:
     from .._host import Host
@@ -48,10 +48,10 @@ def run_patiently(
         completed = examine(host.run(argv, inherit=inherit, account=account, environment=environment))
         if completed.rc == 0:
             return
-        told = f"{completed.program}: {_output.parse_cause(completed.output)}"
-        if _output.is_locked(completed.output) and wait.goes_on(told, LOCK_POLL_SECONDS):
+        told = f"{completed.program}: {_causes.parse_cause(completed.output)}"
+        if _causes.is_locked(completed.output) and wait.goes_on(told, LOCK_POLL_SECONDS):
             continue
-        if not _output.is_transient(completed.output) or failures == patience.retries:
+        if not _causes.is_transient(completed.output) or failures == patience.retries:
             expect_success(completed)
         failures += 1
         host.log(f"{told}; try {failures} of {patience.retries + 1}, the next in {patience.retry_delay} seconds")
@@ -66,4 +66,4 @@ def expect_success(completed: Completed) -> None:
     """
     if completed.rc != 0:
         ended = f"ended with code {completed.rc}" if completed.rc >= 0 else f"was killed by signal {-completed.rc}"
-        raise CommandError(f"{completed.program} {ended}: {_output.parse_cause(completed.output)}", completed)
+        raise CommandError(f"{completed.program} {ended}: {_causes.parse_cause(completed.output)}", completed)

@@ -14,7 +14,6 @@ from .._errors import PatroniInstallError
 from . import _report
 from ._drift import target_extras
 from ._exec_start import lost_settings
-from ._index import expect_offer
 from ._kept import warn_of_lacking_extras
 from ._params import desire, patience
 from ._plan import plan, unit_steps
@@ -41,7 +40,9 @@ def run(params: Params, host: Host, *, check_mode: bool) -> dict[str, t.Any]:
     desired = desire(params, host, check_mode=check_mode)
     before = probe(desired, host)
     steps = plan(desired, before)
-    if check_mode:
+    if check_mode and steps:
+        from ._index import expect_offer
+
         expect_offer(desired, before, steps, host)
     if check_mode or not steps:
         _warn(desired, before, steps, host)

@@ -24,9 +24,9 @@ TELLING_FUNCTIONS = {"not_offered", "in_conflict", "environment_drift", "_explai
 NOT_TOLD = {"it does not exist", "its version is ...", "its version is ... and the newest is ..."}
 # Arguments that one of those functions makes, or that were handed on.
 MADE_ELSEWHERE = {
-    "_output.not_offered(step.requirement, offered)",
-    "_output.in_conflict(step.requirement, conflict)",
-    "_output.in_conflict(wanted, conflict)",
+    "_causes.not_offered(step.requirement, offered)",
+    "_causes.in_conflict(step.requirement, conflict)",
+    "_causes.in_conflict(wanted, conflict)",
     "_explained(step, error)",
     "message",
     "str(broken)",

@@ -312,7 +312,7 @@ def test_return_to_an_environment_that_does_not_run_changes_nothing(upgraded):
     assert upgraded.tree() == before
 
 
-def test_return_to_what_is_in_use_and_broken_changes_nothing(upgraded):
+def test_return_to_a_broken_environment_in_use_changes_nothing(upgraded):
     Path(upgraded.built(2), "lib/python3.11/site-packages/patroni/ctl.py").unlink()
     before = upgraded.tree()
 

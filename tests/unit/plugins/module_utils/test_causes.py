@@ -1,68 +1,19 @@
 # Copyright (c) 2026 pgEdge and contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is read in the output of the real tools.
+"""Which causes are found in the output of the real tools that failed.
 
 Each file in outputs/ is a failure: the verdict and the cause that are expected, and below a line what was printed.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _commands, _output
+from ansible_collections.pgedge.platform.plugins.module_utils._patroni import _causes, _commands
 
-SHOWN = """\
-MainPID=0
-ExecMainStartTimestampMonotonic=0
-ActiveState=inactive
-FragmentPath=/etc/systemd/system/patroni.service
-UnitFileState=disabled
-NeedDaemonReload=no
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "properties"),
-    [
-        pytest.param(
-            SHOWN,
-            {
-                "MainPID": "0",
-                "ExecMainStartTimestampMonotonic": "0",
-                "ActiveState": "inactive",
-                "FragmentPath": "/etc/systemd/system/patroni.service",
-                "UnitFileState": "disabled",
-                "NeedDaemonReload": "no",
-            },
-            id="of a unit",
-        ),
-        pytest.param("FragmentPath=\nX=a=b\n", {"FragmentPath": "", "X": "a=b"}, id="empty, and a second sign"),
-        pytest.param("", {}, id="nothing"),
-    ],
-)
-def test_parse_properties(text, properties):
-    assert _output.parse_properties(text) == properties
-
-
-PIP_WOULD = """\
-Collecting patroni[etcd]
-  Using cached patroni-4.0.7-py3-none-any.whl.metadata (7.2 kB)
-Collecting my-patroni (from patroni[etcd])
-Would install PyYAML-6.0.4 my-patroni-1.0 patroni-4.0.7 prettytable-3.18.0
-"""
-PIP_DOWNLOAD = """\
-Collecting patroni
-  Downloading patroni-4.1.5-py3-none-any.whl (378 kB)
-Saved /tmp/patroni_install-x/packages/patroni-4.1.5-py3-none-any.whl
-Successfully downloaded patroni
-"""
 PIP_CONFLICT = """\
 Collecting patroni==4.1.4
 
@@ -75,43 +26,13 @@ To fix this you could try to:
 """
 
 
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        pytest.param(PIP_WOULD, "4.0.7", id="among others"),
-        pytest.param("Would install patroni-4.1.5+corp1\n", "4.1.5+corp1", id="alone, with a local part"),
-        pytest.param("Would install Patroni-4.2rc1\n", "4.2rc1", id="in capitals"),
-        pytest.param("Would install my-patroni-1.0\n", None, id="another"),
-        pytest.param(PIP_DOWNLOAD, "4.1.5", id="downloaded"),
-        pytest.param("Saved ./patroni-4.1.5.tar.gz\n", "4.1.5", id="downloaded as source"),
-        pytest.param("", None, id="none"),
-    ],
-)
-def test_parse_chosen(text, version):
-    assert _output.parse_chosen(text) == version
-
-
-@pytest.mark.parametrize(
-    ("rc", "text", "is_answer"),
-    [
-        (0, "", True),
-        (1, "ERROR: No matching distribution found for patroni", True),
-        (1, "/usr/bin/python3.11: No module named pip", False),
-        (1, "Traceback (most recent call last):\nImportError: no name", False),
-        (127, "[Errno 2] No such file or directory", False),
-    ],
-)
-def test_is_pip_answer(rc, text, is_answer):
-    assert _output.is_pip_answer(rc, text) is is_answer
-
-
 def test_parse_conflict():
-    assert _output.parse_conflict(PIP_CONFLICT) == (
+    assert _causes.parse_conflict(PIP_CONFLICT) == (
         "patroni 4.1.4 depends on click>=5.0; The user requested (constraint) click<5"
     )
     many = "The conflict is caused by:\n" + "".join(f"    patroni {number} depends on x\n" for number in range(90))
-    assert _output.parse_conflict(many).count("depends on") == 4
-    assert _output.parse_conflict("ERROR: ResolutionImpossible") is None
+    assert _causes.parse_conflict(many).count("depends on") == 4
+    assert _causes.parse_conflict("ERROR: ResolutionImpossible") is None
 
 
 PIPX_WRONG_VERSION = """\
@@ -143,7 +64,7 @@ PIPX_UNREACHABLE = """\
     ],
 )
 def test_parse_offered(text, offered):
-    assert _output.parse_offered(text) == offered
+    assert _causes.parse_offered(text) == offered
 
 
 PIP_LOG = """\
@@ -168,7 +89,7 @@ UNREAD = (
 
 
 def test_pip_log_without_what_tells_nothing():
-    assert _output.parse_pip_log(PIP_LOG).splitlines() == [
+    assert _causes.parse_pip_log(PIP_LOG).splitlines() == [
         UNREAD,
         "Getting page https://index.example.org/simple/setuptools/",
         UNREAD,
@@ -178,7 +99,7 @@ def test_pip_log_without_what_tells_nothing():
 
 
 def test_pages_that_could_not_be_read_are_kept_of_a_long_log():
-    log = _output.parse_pip_log(PIP_LOG + "x" * 20000)
+    log = _causes.parse_pip_log(PIP_LOG + "x" * 20000)
 
     assert log.splitlines()[0] == UNREAD
     assert len(log) < 9000
@@ -204,7 +125,7 @@ def test_pages_that_could_not_be_read_are_kept_of_a_long_log():
     ],
 )
 def test_parse_missing(text, missing):
-    assert _output.parse_missing(text) == missing
+    assert _causes.parse_missing(text) == missing
 
 
 # Failures as the programs tell them: most were made on hosts, with apt 2.6, dnf 4.14, dnf5 5.4, pip 23 to 26 and pipx
@@ -217,10 +138,10 @@ def test_failure_is_judged(failure):
     head, _line, output = failure.partition("\n---\n")
     expected = dict(line.split(": ", 1) for line in head.splitlines())
 
-    locked, transient = _output.is_locked(output), _output.is_transient(output)
+    locked, transient = _causes.is_locked(output), _causes.is_transient(output)
 
     assert ("locked" if locked else "transient" if transient else "final") == expected["verdict"]
-    assert _output.parse_cause(output) == expected["cause"]
+    assert _causes.parse_cause(output) == expected["cause"]
 
 
 def test_there_are_failures_of_every_program_and_verdict():
@@ -242,11 +163,11 @@ def test_there_are_failures_of_every_program_and_verdict():
     ],
 )
 def test_cause_when_little_is_told(output, cause):
-    assert _output.parse_cause(output) == cause
+    assert _causes.parse_cause(output) == cause
 
 
 def test_only_a_few_sources_are_named():
-    assert _output.shown(("a", "b", "c", "d", "e")) == "a; b; c; and 2 more"
+    assert _causes.shown(("a", "b", "c", "d", "e")) == "a; b; c; and 2 more"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +184,7 @@ def test_only_a_few_sources_are_named():
     ],
 )
 def test_is_unknown_package(name, unknown):
-    assert _output.is_unknown_package(FAILURES[name]) is unknown
+    assert _causes.is_unknown_package(FAILURES[name]) is unknown
 
 
 @pytest.mark.parametrize(
@@ -280,20 +201,3 @@ def test_is_unknown_package(name, unknown):
 )
 def test_apt_remedy(name, remedy):
     assert _commands.apt_remedy(FAILURES[name]) == remedy
-
-
-def test_the_pip_of_the_present_python_is_found():
-    done = subprocess.run(_commands.ask_pip(sys.executable), capture_output=True, text=True, check=True)
-
-    version, present, marker = _output.parse_pip(done.stdout)
-
-    assert version == "{}.{}".format(*sys.version_info)
-    assert present is (importlib.util.find_spec("pip") is not None)
-    assert (marker is not None) is Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
-
-
-@pytest.mark.parametrize(
-    "text", ["", "3.12\n", "3.12 pip\n", "Python 3.12 pip \n", "3.12 None \n", "3.12 pip marker\n"]
-)
-def test_other_answers_about_pip(text):
-    assert _output.parse_pip(text) is None
