@@ -25,7 +25,7 @@ import typing as t
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = "ansible_collections.pgedge.platform.plugins.modules.patroni_install"
-RECORDS = "/var/tmp/coverage"
+RECORDS = "/var/tmp/coverage-of-plugins"
 FILE_CHANGES = ("mkdir", "rename", "symlink", "unlink", "fchown", "fchmod", "fsync", "utime")
 
 _Function = t.Callable[..., t.Any]
@@ -83,8 +83,8 @@ def set_boundaries(boundaries: Boundaries) -> None:
 def record_lines() -> None:
     try:
         import coverage
-    except ImportError:
-        # It is not there, or does not support this Python.
+    except (ImportError, SyntaxError):
+        # It is not there, or this Python is older than those that it supports.
         return
     recorder = coverage.Coverage(data_file=f"{RECORDS}/host", data_suffix=True, source=[f"{HERE}/ansible_collections"])
     recorder.start()

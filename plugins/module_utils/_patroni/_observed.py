@@ -159,7 +159,7 @@ class Observed(t.NamedTuple):
     Attributes:
         root: the module runs as root.
         environment: the environment in use, or the closest match.
-        executables: the executables in bin_dir, by name; the directory in a link's target is resolved.
+        executables: the entries of bin_dir, by name; the directory in a link's target is resolved.
         pointer: the state of the path where the environment is expected.
         next_generation: the directory in which the next environment is built.
         unfit_label: the label of the file that systemd starts; None if systemd may start it.

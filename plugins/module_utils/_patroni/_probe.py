@@ -20,7 +20,7 @@ from .._types import Label, PathState, Place, is_within
 from .._variables import NOTHING
 from . import _answers, _commands, _login_shell, _sources
 from ._desired import SWITCH
-from ._drift import ESSENTIAL, environment_drift
+from ._drift import environment_drift
 from ._environment import read_environment, shared_libraries_problem
 from ._exec_start import Unit, configuration_of_process, programs_of_unit
 from ._interpreter import resolve_python
@@ -151,7 +151,7 @@ def _probe_label(desired: Desired, environment: Environment, host: Host, names: 
 
 
 def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
-    """Describe the links in a directory, and Patroni's own executables even if they are not links.
+    """Describe the entries of a directory.
 
     Directories in link targets have their canonical name (see _paths).
     """
@@ -165,7 +165,7 @@ def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
         if state.kind == "link":
             directory, _slash, last = os.path.join(bin_dir, state.target or "").rpartition("/")
             found[name] = state._replace(target=f"{names.one(directory)}/{last}")
-        elif name in ESSENTIAL:
+        else:
             found[name] = state
     return found
 

@@ -557,6 +557,18 @@ def test_configuration_directory(wanted, place, steps):
     assert plan(asked, observed(config_dir=place, unit=same_unit)) == steps
 
 
+def test_configuration_directory_of_another_account_below_what_the_account_controls():
+    place = Place(CONFIG_DIR, directory(0, 0), account_controls=True, way_controlled=True)
+
+    with pytest.raises(PatroniInstallError) as refused:
+        plan(desired(), observed(config_dir=place))
+
+    assert str(refused.value) == (
+        f"config_dir: {CONFIG_DIR} must belong to postgres, which can write to a directory on the way, where only its "
+        "own identity is safe; name another one, such as /etc/patroni"
+    )
+
+
 def folders(steps):
     return tuple(step for step in steps if isinstance(step, CreateDirectory))
 

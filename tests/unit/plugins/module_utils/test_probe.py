@@ -268,6 +268,7 @@ def test_directories_of_executables_are_resolved(tmp_path, monkeypatch):
         "patroni": ("link", f"{base}/real/bin/patroni"),
         "relative": ("link", f"{base}/real/bin/x"),
         "patronictl": ("file", None),
+        "foreign": ("file", None),
     }
 
 

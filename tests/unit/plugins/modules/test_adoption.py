@@ -164,6 +164,20 @@ def test_injected_package_that_cannot_be_installed_any_more(injected):
     assert os.listdir(f"{injected.pipx_home}/patroni") == ["1"]
 
 
+def test_injected_package_that_no_index_has_is_named(injected):
+    record = Path(injected.built(1), "pipx_metadata.json")
+    text = record.read_text("utf-8")
+    record.write_text(text.replace("boto3>1", "/srv/boto3-1.4-py3-none-any.whl"), "utf-8")
+
+    result = injected.run(*upgrade(injected, "4.1.4"), version="4.1.4")
+
+    assert result["msg"] == f"Patroni 4.1.4 is installed in {injected.pointer} (was 4.1.5)"
+    assert injected.warnings == [
+        "boto3 in the old environment did not come from an index, so the new one does not have it; "
+        "install it again if you still need it"
+    ]
+
+
 def replace_patroni(environment, version):
     """Have pip install another Patroni into an environment."""
     packages = Path(environment, "lib/python3.11/site-packages")

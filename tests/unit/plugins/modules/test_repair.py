@@ -205,6 +205,19 @@ def test_drift_of_links_is_corrected(installed):
     assert links(installed.bin_dir) == {**exposed(installed), **others}
 
 
+def test_file_in_place_of_a_link_that_patroni_does_without_stays(installed):
+    os.unlink(f"{installed.bin_dir}/patronictl")
+    own = Path(installed.bin_dir, "patroni_aws")
+    own.unlink()
+    own.write_text("#!/bin/sh\n", "utf-8")
+
+    result = installed.run(*[shown(installed)] * 3)
+
+    assert steps(result) == [("expose_executables", installed.bin_dir)]
+    assert own.read_text("utf-8") == "#!/bin/sh\n"
+    assert installed.run(shown(installed))["changed"] is False
+
+
 def test_what_an_interrupted_run_left_is_removed(installed):
     with installed.kernel.account_acts():
         os.makedirs(f"{installed.generation(7)}/venvs/patroni")
