@@ -221,7 +221,7 @@ def coverage(session: nox.Session) -> None:
     run(session, "coverage", "run", f"--data-file={data / 'unit'}", "-m", "pytest", "tests/unit")
     run(session, "coverage", "report", f"--data-file={data / 'unit'}")
     run(session, "pytest", *HOST_TESTS, env={"PGEDGE_COVERAGE": str(data), "PGEDGE_REQUIRE_ENGINE": "1"})
-    # Those of the hosts are named by other machines; coverage.py looks for names like that of the result.
+    # In a directory, coverage.py finds only names that begin like that of the result.
     recorded = [data / "unit", *data.glob("host.*")]
     session.run(
         "coverage", "combine", "--keep", "--quiet", f"--data-file={data / 'all'}", *recorded, external=True, log=False

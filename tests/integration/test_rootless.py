@@ -63,7 +63,8 @@ def test_quick_start(tmp_path):
 
     shown = run("bash", "-ec", "\n".join(typed), cwd=tmp_path, env={**environment, "HOME": str(tmp_path / "home")})
 
-    assert re.search(r"^pgedge\.platform:\S+ was installed successfully$", shown, re.MULTILINE)
+    (version,) = re.findall(r"^version: (.+)$", (CHECKOUT / "galaxy.yml").read_text("utf-8"), re.MULTILINE)
+    assert f"pgedge.platform:{version} was installed successfully" in shown
     if os.getuid() == 0:
         assert len(re.findall(r"^pg\d.example.com .* unreachable=0 +failed=0 ", shown, re.MULTILINE)) == 3
         assert "+++ after: /etc/systemd/system/patroni.service" in shown

@@ -186,7 +186,7 @@ def patience(params: Params) -> Patience:
     Raises:
         PatroniInstallError: a limit is negative.
     """
-    return Patience(**{limit: _not_negative(params, limit) for limit in Patience._fields})
+    return Patience(**{name: _not_negative(params, name) for name in Patience._fields})
 
 
 def _not_negative(params: Params, name: str) -> int:

@@ -164,9 +164,8 @@ def _read_executables(bin_dir: str, names: Names) -> dict[str, PathState]:
         state = look(f"{bin_dir}/{name}")
         if state.kind == "link":
             directory, _slash, last = os.path.join(bin_dir, state.target or "").rpartition("/")
-            found[name] = state._replace(target=f"{names.one(directory)}/{last}")
-        else:
-            found[name] = state
+            state = state._replace(target=f"{names.one(directory)}/{last}")
+        found[name] = state
     return found
 
 

@@ -259,6 +259,15 @@ def failing(calls, index, **answers):
     return [*calls[:index], calls[index]._replace(**{"rc": 1, "out": "", "effect": None, **answers})]
 
 
+# What pip prints if no versions go together.
+CONFLICT = """\
+The conflict is caused by:
+    patroni 4.1.6 depends on click>=5.0
+    The user requested (constraint) click<5
+
+To fix this you could try to:
+"""
+
 ASKING = {
     **PIP,
     "PIP_USER": "0",

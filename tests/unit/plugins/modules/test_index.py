@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Call
 from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import (
     ASKING,
+    CONFLICT,
     WANTED,
     WRONG_VERSION,
     asks,
@@ -23,13 +24,6 @@ from ansible_collections.pgedge.platform.tests.unit.plugins.modules.calls import
 )
 
 NO_PIP = {"rc": 1, "err": "/usr/bin/python3.11: No module named pip\n"}
-CONFLICT = """\
-The conflict is caused by:
-    patroni 4.1.6 depends on click>=5.0
-    The user requested (constraint) click<5
-
-To fix this you could try to:
-"""
 
 
 def test_the_newest_is_there(installed, pip):
