@@ -286,13 +286,13 @@ def _check_files(packages: str) -> None:
             file = file.strip('"')
             if not file or file.endswith(".pyc") or "__pycache__" in file:
                 continue
-            shown = _shown(os.path.normpath(os.path.join(packages, file)))
+            installed = os.path.join(packages, file)
             try:
-                emptied = os.stat(os.path.join(packages, file)).st_size == 0 and size not in ("", "0")
+                emptied = os.stat(installed).st_size == 0 and size not in ("", "0")
             except (OSError, ValueError) as error:
-                raise _Broken(f"its file {shown} is missing") from error
+                raise _Broken(f"its file {_shown(os.path.normpath(installed))} is missing") from error
             if emptied:
-                raise _Broken(f"its file {shown} is empty")
+                raise _Broken(f"its file {_shown(os.path.normpath(installed))} is empty")
 
 
 def _shown(text: str) -> str:
