@@ -13,6 +13,7 @@ import fcntl
 import os
 import pwd
 import sys
+import termios
 import time
 import typing as t
 
@@ -160,6 +161,7 @@ class Host:
                     expand_user_and_vars=False,
                     handle_exceptions=False,
                     pass_fds=None if self._lock is None else (self._lock,),
+                    before_communicate_callback=_end_once_read,
                 )
         except OSError as error:
             rc, out, err = _NOT_STARTED, "", str(error)
@@ -291,6 +293,29 @@ def _no_session() -> t.Iterator[None]:
         yield
     finally:
         os.environ.update(session)
+
+
+def _end_once_read(process: t.Any) -> None:
+    """Let a process count as running until its output has been read.
+
+    After a second without output, run_command asks whether the process has ended, and then reads no more. On a busy
+    host, a process may print and end between the two.
+
+    Args:
+        process: the subprocess.Popen of run_command.
+    """
+    poll = process.poll
+
+    def poll_once_read() -> int | None:
+        code: int | None = poll()
+        unread = any(map(_has_unread, (process.stdout, process.stderr)))
+        return None if unread else code
+
+    process.poll = poll_once_read
+
+
+def _has_unread(pipe: t.IO[bytes]) -> bool:
+    return any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
 
 
 def _present_identity() -> tuple[str, str]:

@@ -344,6 +344,8 @@ class Script:
         assert dict(os.environ) == {}
         path = {"PATH": f"{self._machine.base}/usr/bin", "LC_ALL": "C.UTF-8"}
         locked = options.pop("pass_fds")
+        # Only a real process has output to read.
+        assert callable(options.pop("before_communicate_callback"))
         assert options == {
             "environ_update": {**path, **call.variables, **self._machine.who(call.as_account)},
             "cwd": "/",

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import os
+import selectors
 from types import SimpleNamespace
 
 import pytest
+
+from ansible.module_utils import basic
 
 from ansible_collections.pgedge.platform.plugins.module_utils import _host
 from ansible_collections.pgedge.platform.plugins.module_utils._errors import PatroniInstallError
@@ -16,7 +19,7 @@ from ansible_collections.pgedge.platform.plugins.module_utils._host import Host
 from ansible_collections.pgedge.platform.plugins.module_utils._types import Completed
 from ansible_collections.pgedge.platform.plugins.module_utils._variables import NETWORK, NOTHING
 from ansible_collections.pgedge.platform.tests.unit.plugins.environments import make_interpreter
-from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Clock
+from ansible_collections.pgedge.platform.tests.unit.plugins.machine import Clock, module_args
 from ansible_collections.pgedge.platform.tests.unit.plugins.models import ACCOUNT, GID, UID
 
 
@@ -186,6 +189,31 @@ def test_completed_command_tells_the_program_and_all_that_was_run(calls, make_ho
 
     argv = ("/usr/bin/setpriv", f"--reuid={UID}", f"--regid={GID}", "--init-groups", "--", "/usr/bin/pipx", "--version")
     assert completed == Completed("pipx", argv, 0, "out", "err")
+
+
+@pytest.mark.parametrize("channel", [1, 2], ids=["stdout", "stderr"])
+def test_output_is_read_that_comes_while_run_command_gives_up_waiting(monkeypatch, make_host, tmp_path, channel):
+    """On a busy host, the module may not run between its wait for output and its look at the process."""
+    select, go = selectors.PollSelector.select, tmp_path / "go"
+    waited = []
+
+    def run_again_late(selector, _timeout):
+        events = select(selector, 0)
+        if not events:
+            waited.append(True)
+            go.touch()
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        return events
+
+    host = make_host()
+    with module_args({}):
+        host._module = basic.AnsibleModule(argument_spec={})
+    monkeypatch.setattr(selectors.PollSelector, "select", run_again_late)
+
+    ended = host.run(["sh", "-c", f"until test -e {go}; do :; done; echo said >&{channel}"], inherit=NOTHING)
+
+    assert waited
+    assert (ended.rc, ended.output.strip()) == (0, "said")
 
 
 def test_hidden_words_are_handed_to_ansible(make_host, monkeypatch):
