@@ -344,14 +344,13 @@ class Script:
         assert dict(os.environ) == {}
         path = {"PATH": f"{self._machine.base}/usr/bin", "LC_ALL": "C.UTF-8"}
         locked = options.pop("pass_fds")
-        # Only a real process has output to read.
-        assert callable(options.pop("before_communicate_callback"))
         assert options == {
             "environ_update": {**path, **call.variables, **self._machine.who(call.as_account)},
             "cwd": "/",
             "umask": 0o022,
             "expand_user_and_vars": False,
             "handle_exceptions": False,
+            "before_communicate_callback": _host._end_once_read,
         }
         if locked is None:
             looks = any(looking in " ".join(argv) for looking in LOOKING) or "PYTHONDONTWRITEBYTECODE" in call.variables
