@@ -52,8 +52,11 @@ def main() -> None:
         with lab(options.prefix, options.image, options.collections) as made:
             facts = _measure(made, options, results)
     except BenchError as error:
-        sys.exit(f"error: {error}")
-    data = {"machine": facts, "samples": results.samples, "profile": results.profile, "payload": results.payload}
+        # An hour of measuring may have been right.
+        unfinished = BUILD / "unfinished.json"
+        _write(results.as_dict(), unfinished)
+        sys.exit(f"error: {error}\nwhat was measured before that is kept in {unfinished}")
+    data = {"machine": facts, **results.as_dict()}
     _show(data)
     kept = BUILD / ("quick" if options.quick else "full")
     _keep(data, kept)
@@ -169,10 +172,14 @@ def _keep(data: t.Mapping[str, t.Any], folder: Path) -> None:
     # Drawing takes long to load, and nothing above needs it.
     import plot
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    _write(data, folder / "bench.json")
     plot.draw(data, folder / "bench.png")
     print(f"kept in {folder}: bench.json, bench.png")
+
+
+def _write(data: t.Mapping[str, t.Any], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
 
 
 def _publish(data: t.Mapping[str, t.Any], kept: Path) -> None:
