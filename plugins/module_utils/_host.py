@@ -12,8 +12,8 @@ import contextlib
 import fcntl
 import os
 import pwd
+import select
 import sys
-import termios
 import time
 import typing as t
 
@@ -296,26 +296,29 @@ def _no_session() -> t.Iterator[None]:
 
 
 def _end_once_read(process: t.Any) -> None:
-    """Let a process count as running until its output has been read.
+    """Let a process count as running until its output has been read, and as ended as soon as it has closed it.
 
-    After a second without output, run_command asks whether the process has ended, and then reads no more. On a busy
-    host, a process may print and end between the two.
+    After a second without output, run_command asks whether the process has ended, and then reads no more: on a busy
+    host, a process may print and end between the two. When the output is closed, it asks twice: a process that ends
+    between the two costs a second of waiting.
 
     Args:
         process: the subprocess.Popen of run_command.
     """
     poll = process.poll
+    pipes = select.poll()
+    pipes.register(process.stdout, select.POLLIN)
+    pipes.register(process.stderr, select.POLLIN)
 
     def poll_once_read() -> int | None:
         code: int | None = poll()
-        unread = any(map(_has_unread, (process.stdout, process.stderr)))
-        return None if unread else code
+        events = [event for _pipe, event in pipes.poll(0)]
+        if any(event & select.POLLIN for event in events):
+            return None
+        closed = len(events) == 2
+        return int(process.wait()) if closed else code
 
     process.poll = poll_once_read
-
-
-def _has_unread(pipe: t.IO[bytes]) -> bool:
-    return any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
 
 
 def _present_identity() -> tuple[str, str]:

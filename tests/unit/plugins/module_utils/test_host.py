@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -205,15 +206,45 @@ def test_output_is_read_that_comes_while_run_command_gives_up_waiting(monkeypatc
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         return events
 
-    host = make_host()
-    with module_args({}):
-        host._module = basic.AnsibleModule(argument_spec={})
+    host = with_real_run_command(make_host())
     monkeypatch.setattr(selectors.PollSelector, "select", run_again_late)
 
     ended = host.run(["sh", "-c", f"until test -e {go}; do :; done; echo said >&{channel}"], inherit=NOTHING)
 
     assert waited
     assert (ended.rc, ended.output.strip()) == (0, "said")
+
+
+def test_a_process_that_ends_while_run_command_asks_for_it_is_not_waited_for(monkeypatch, make_host, tmp_path):
+    """Between the end of its output and its own end, run_command asks twice whether it has ended."""
+    select, poll, go = selectors.PollSelector.select, subprocess.Popen.poll, tmp_path / "go"
+    asked, waited_for = [], []
+
+    def end_once_asked(process):
+        code = poll(process)
+        asked.append(code)
+        go.touch()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT) if code is None else None
+        return code
+
+    def remember(selector, timeout):
+        waited_for.append(len(selector.get_map()))
+        return select(selector, timeout)
+
+    host = with_real_run_command(make_host())
+    monkeypatch.setattr(subprocess.Popen, "poll", end_once_asked)
+    monkeypatch.setattr(selectors.PollSelector, "select", remember)
+
+    ended = host.run(["sh", "-c", f"echo said; exec >&- 2>&-; until test -e {go}; do :; done; exit 3"], inherit=NOTHING)
+
+    assert (asked[0], ended.rc, ended.output.strip()) == (None, 3, "said")
+    assert 0 not in waited_for
+
+
+def with_real_run_command(host):
+    with module_args({}):
+        host._module = basic.AnsibleModule(argument_spec={})
+    return host
 
 
 def test_hidden_words_are_handed_to_ansible(make_host, monkeypatch):
