@@ -67,14 +67,14 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of each, to see that all of it works")
-    parser.add_argument("--rounds", type=int, help="rounds of each comparison (default: 7, quick: 1)")
+    parser.add_argument("--rounds", type=int, help="rounds of each comparison (default: 5, quick: 1)")
     parser.add_argument("--only", choices=CASES, nargs="+", help="the comparisons to make (default: all)")
     parser.add_argument("--publish", action="store_true", help="write the result into docs/")
     parser.add_argument("--image", default=os.environ.get("MOLECULE_IMAGE_DEBIAN12") or "pgedge-platform-test/debian12")
     parser.add_argument("--collections", type=Path, default=COLLECTIONS, help="where the built collection is installed")
     parser.add_argument("--prefix", default="pgedge-platform-bench", help="of the names of containers")
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 7)
+    options.rounds = options.rounds or (1 if options.quick else 5)
     options.only = options.only or (QUICK if options.quick else CASES)
     if options.quick and not set(options.only) <= set(QUICK):
         parser.error(f"--quick makes {', '.join(QUICK)} only")
