@@ -235,6 +235,7 @@ def test_dnf_stays_locked(hosts: dict[str, Host]) -> None:
     assert host.works()
 
 
+@pytest.mark.thorough
 def test_an_index_that_hangs(hosts: dict[str, Host]) -> None:
     host = hosts["debian13"]
     assert not host.install(version=OLD).get("failed")

@@ -197,6 +197,7 @@ def test_find_links(debian: Host, index: Index) -> None:
     assert f"the newest versions that it offers are {VERSION}" in other["msg"]
 
 
+@pytest.mark.thorough
 def test_uv_is_not_used(debian: Host, index: Index) -> None:
     """A pipx that prefers uv if it is installed, and uv ignores pip's settings."""
     host = debian
