@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 Candidate = t.Callable[[], "dict[str, float]"]
 
@@ -29,10 +29,6 @@ class Results:
     def add(self, case: str, candidate: str, quantities: t.Mapping[str, float]) -> None:
         for quantity, value in quantities.items():
             self.samples.setdefault(case, {}).setdefault(candidate, {}).setdefault(quantity, []).append(value)
-
-    def as_dict(self) -> dict[str, t.Any]:
-        """Build what bench.json holds, without the facts of the machine."""
-        return asdict(self)
 
 
 def in_turns(results: Results, case: str, candidates: t.Mapping[str, Candidate], rounds: int) -> None:

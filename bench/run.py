@@ -17,6 +17,7 @@ import platform
 import shutil
 import sys
 import typing as t
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
@@ -54,9 +55,9 @@ def main() -> None:
     except BenchError as error:
         # An hour of measuring may have been right.
         unfinished = BUILD / "unfinished.json"
-        _write(results.as_dict(), unfinished)
+        _write(asdict(results), unfinished)
         sys.exit(f"error: {error}\nwhat was measured before that is kept in {unfinished}")
-    data = {"machine": facts, **results.as_dict()}
+    data = {"machine": facts, **asdict(results)}
     _show(data)
     kept = BUILD / ("quick" if options.quick else "full")
     _keep(data, kept)
@@ -168,13 +169,13 @@ def _show(data: t.Mapping[str, t.Any]) -> None:
         console.print(shown)
 
 
-def _keep(data: t.Mapping[str, t.Any], folder: Path) -> None:
+def _keep(data: t.Mapping[str, t.Any], directory: Path) -> None:
     # Drawing takes long to load, and nothing above needs it.
     import plot
 
-    _write(data, folder / "bench.json")
-    plot.draw(data, folder / "bench.png")
-    print(f"kept in {folder}: bench.json, bench.png")
+    _write(data, directory / "bench.json")
+    plot.draw(data, directory / "bench.png")
+    print(f"kept in {directory}: bench.json, bench.png")
 
 
 def _write(data: t.Mapping[str, t.Any], file: Path) -> None:

@@ -224,7 +224,8 @@ def test_a_process_that_ends_while_run_command_asks_for_it_is_not_waited_for(mon
         code = poll(process)
         asked.append(code)
         go.touch()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT) if code is None else None
+        if code is None:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         return code
 
     def remember(selector, timeout):
